@@ -1,0 +1,34 @@
+package payment
+
+import (
+	"net/http"
+	"time"
+)
+
+// Protocol is one 402 dialect. Implementations are immutable and safe for concurrent use.
+type Protocol interface {
+	// Name labels logs, metrics and stored payments: "mpp", "x402".
+	Name() string
+	// Presents reports whether the header carries anything that claims to be a
+	// credential of this protocol, well-formed or not. It must be cheap.
+	Presents(h http.Header) bool
+	// Compile renders what stays the same for every request that gets these
+	// offers. Offers are in the seller's order of preference; those the protocol
+	// cannot express are left out, and with none left it returns [ErrNotOffered].
+	Compile(realm string, offers []Offer) (Dialect, error)
+}
+
+// Dialect is a [Protocol] bound to the offers of one quote. It is immutable and
+// safe for concurrent use.
+type Dialect interface {
+	// Challenge adds the headers that ask for payment of s to h. It stores
+	// nothing and reads from r only negotiation headers.
+	Challenge(h http.Header, r *http.Request, s Scope, now time.Time) error
+	// Credential reads the credential in r and checks it against these offers,
+	// the scope and the time, touching neither store nor network. Errors are
+	// *[Error]; [ErrNoCredential] when there is none.
+	Credential(r *http.Request, s Scope, now time.Time) (Credential, error)
+	// Receipt adds the protocol's receipt headers for a settled payment to the
+	// header of a successful answer. token is our signed receipt, or empty.
+	Receipt(h http.Header, p Payment, token string) error
+}
