@@ -31,9 +31,9 @@ type Store interface {
 	// ByReference finds a payment by method and the rail's reference of its charge.
 	ByReference(ctx context.Context, method, reference string) (Payment, error)
 
-	// Due returns up to limit payments that need work at now, oldest first:
-	// pending or refunding with a lease that is over, and settled ones, not yet
-	// delivered, whose window is over and whose lease is over.
+	// Due returns up to limit payments that need work at now, oldest first, all
+	// with a lease that is over: pending and refunding ones, settled ones that
+	// are dispatched, and settled open ones whose window is over.
 	Due(ctx context.Context, now time.Time, limit int) ([]Payment, error)
 
 	// List returns up to limit payments after the cursor (an id; empty is the

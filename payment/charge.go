@@ -1,0 +1,297 @@
+package payment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Charge settles a verified credential, or finds what became of it before. A nil
+// error means settled: Delivery open is to be served, Delivery delivered is a
+// repeat of what was served. Errors are *[Error].
+//
+// It does not end with the caller's context: a hang-up must not leave a charge
+// half made.
+func (p *Processor) Charge(ctx context.Context, c Credential, e Entitlement) (Payment, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Patience)
+	defer cancel()
+	m, ok := p.methods[c.Offer.Method]
+	if !ok {
+		return Payment{}, Refuse(KindMethodUnsupported, "this way of paying is no longer offered")
+	}
+	inst, err := m.Inspect(c)
+	if err != nil {
+		return Payment{}, err //nolint:wrapcheck // already *Error, made for the payer
+	}
+	pay := p.record(c, inst, e)
+	in, err := m.Prepare(pay, c)
+	if err != nil {
+		return Payment{}, &Error{Kind: KindInternal, Detail: "the payment could not be prepared; nothing was charged", Err: err}
+	}
+	pay.Key, pay.Account = in.Key, in.Account
+	if pay.Intent, err = p.sealer.seal(pay.ID, in); err != nil {
+		return Payment{}, &Error{Kind: KindInternal, Detail: "the payment could not be prepared; nothing was charged", Err: err}
+	}
+	release, err := p.acquire(ctx)
+	if err != nil {
+		return Payment{}, err
+	}
+	defer release()
+
+	p.cfg.Point("verified")
+	// Claim before asking the rail: two copies of one credential may arrive
+	// together, and only the insert can tell the first from the second.
+	switch err := p.cfg.Store.Claim(ctx, pay); {
+	case err == nil:
+		p.cfg.Point("intent")
+		return p.settle(ctx, m, pay, in)
+	case errors.Is(err, ErrChallengeUsed):
+		return p.rejoin(ctx, m, c)
+	case errors.Is(err, ErrInstrumentUsed):
+		return Payment{}, p.spent(ctx, pay)
+	case errors.Is(err, ErrPaused):
+		return Payment{}, &Error{Kind: KindPaused, Detail: "the seller has paused payments; nothing was charged", RetryAfter: time.Minute}
+	default:
+		// Whether or not the claim was stored, nothing was sent: the same
+		// credential may come back, and recovery voids what is left over.
+		return Payment{}, &Error{Kind: KindInternal, Detail: "the payment could not be recorded; nothing was charged", RetryAfter: 5 * time.Second, Err: err}
+	}
+}
+
+func (p *Processor) record(c Credential, inst Instrument, e Entitlement) Payment {
+	now := p.Now()
+	if e.Window == 0 {
+		e.Window = 15 * time.Minute
+	}
+	return Payment{
+		ID: p.cfg.NewID(), Revision: 1, State: StatePending, Delivery: DeliveryNone,
+		Protocol: c.Protocol, Method: c.Offer.Method,
+		ChallengeID: c.ChallengeID, CredentialHash: c.Hash, Instrument: inst.Fingerprint,
+		Scope: c.Scope, Amount: c.Offer.Amount, Description: c.Offer.Quote.Description,
+		WindowEnds: now.Add(e.Window), Redeliver: e.Redeliver,
+		Owner: p.cfg.Owner, Epoch: 1, LeaseUntil: now.Add(leaseTime), Attempts: 1,
+		CreatedAt: now, UpdatedAt: now,
+	}
+}
+
+// settle sends the intent until the rail gives a definite answer or the payer's
+// patience ends. Every attempt has the same key and the same bytes.
+func (p *Processor) settle(ctx context.Context, m Method, pay Payment, in Intent) (Payment, error) {
+	wait := p.cfg.Backoff
+	for attempt := 0; ; attempt++ {
+		p.cfg.Point("send")
+		out := p.call(ctx, "charge", pay, attempt > 0, func(ctx context.Context) Outcome { return m.Charge(ctx, pay, in) })
+		p.cfg.Point("answered")
+		switch out.Class {
+		case OutcomeSucceeded, OutcomeDeclined, OutcomeMismatch:
+			return p.conclude(ctx, pay, out)
+		case OutcomeNotNow:
+			if out.Fatal {
+				p.alarm(ctx, pay, out)
+				return Payment{}, p.unknown(ctx, pay, out)
+			}
+		case OutcomeUnknown, OutcomeNone, OutcomeStarted, OutcomeVoided:
+		}
+		next := max(wait, out.RetryAfter)
+		if end, ok := ctx.Deadline(); ok && p.cfg.Now().Add(next).After(end) || !p.pause(ctx, next) {
+			return Payment{}, p.unknown(ctx, pay, out)
+		}
+		wait = min(2*wait, 4*time.Second)
+	}
+}
+
+// conclude stores a definite answer and says what the payer is told.
+func (p *Processor) conclude(ctx context.Context, pay Payment, out Outcome) (Payment, error) {
+	stored, err := p.enter(ctx, pay, out)
+	if err != nil {
+		return Payment{}, &Error{Kind: KindPending, Detail: "the outcome is being recorded; present the same credential again", PaymentID: pay.ID, RetryAfter: 2 * time.Second, Err: err}
+	}
+	if out.Class == OutcomeSucceeded {
+		p.cfg.Point("settled")
+	}
+	return stored, p.refusal(stored, out)
+}
+
+// enter writes a definite outcome of a pending payment into the books.
+func (p *Processor) enter(ctx context.Context, pay Payment, out Outcome) (Payment, error) {
+	// Money may have moved: the entry must not be lost to a payer's patience.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	now := p.Now()
+	next := pay
+	next.Revision, next.UpdatedAt, next.Intent = pay.Revision+1, now, nil
+	next.Reference, next.Reason, next.Owner, next.LeaseUntil = out.Reference, out.Reason, "", time.Time{}
+	var entries []Entry
+	event := "payment.failed"
+	switch out.Class {
+	case OutcomeSucceeded:
+		event = "payment.settled"
+		next.State, next.Delivery, next.SettledAt = StateSettled, DeliveryOpen, now
+		next.WindowEnds = now.Add(pay.WindowEnds.Sub(pay.CreatedAt))
+		entries = []Entry{{Payment: pay.ID, Kind: "settle", Debit: AccountReceivable + pay.Method, Credit: AccountUndelivered, Amount: pay.Amount, At: now}}
+	case OutcomeMismatch:
+		event = "payment.review"
+		next.State, next.Intent = StateReview, pay.Intent
+		p.cfg.Logger.ErrorContext(ctx, "payment needs review", "payment", pay.ID, "reason", out.Reason, "err", out.Err)
+	case OutcomeDeclined:
+		next.State = StateFailed
+	case OutcomeVoided:
+		event = "payment.voided"
+		next.State = StateVoided
+	case OutcomeUnknown, OutcomeNotNow, OutcomeNone, OutcomeStarted:
+		return Payment{}, fmt.Errorf("conclude %s with %s: %w", pay.ID, out.Class, ErrState)
+	}
+	return p.update(ctx, pay, next, entries, event)
+}
+
+// refusal is what the payer is told about a stored payment that is not settled.
+func (p *Processor) refusal(pay Payment, out Outcome) error {
+	switch pay.State {
+	case StateSettled:
+		return nil
+	case StateFailed:
+		kind := out.Kind
+		if kind == KindInternal {
+			kind = KindVerificationFailed
+		}
+		return &Error{Kind: kind, Detail: declineDetail(kind), Err: out.Err}
+	case StateReview:
+		return &Error{Kind: KindPending, Detail: "the payment is under review by the seller; do not pay again", PaymentID: pay.ID, RetryAfter: time.Minute, Err: out.Err}
+	case StateVoided:
+		return Refuse(KindInvalidChallenge, "this challenge was closed without a charge")
+	case StatePending, StateAuthorized:
+		return &Error{Kind: KindPending, Detail: "the outcome of the payment is not known yet; do not pay again", PaymentID: pay.ID, RetryAfter: 5 * time.Second}
+	case StateRefunding, StateRefunded, StateCredited:
+		return &Error{Kind: KindInvalidChallenge, Detail: "this payment was returned", PaymentID: pay.ID}
+	}
+	return Refuse(KindInternal, "the payment is in an unexpected state")
+}
+
+func declineDetail(k Kind) string {
+	switch k {
+	case KindPaymentInsufficient:
+		return "the token's limit is below the price"
+	case KindActionRequired:
+		return "the payer's bank asks for an action by a person; approve it in the wallet and pay again"
+	default:
+		return "the payment was declined"
+	}
+}
+
+// unknown hands a payment in doubt to recovery and tells the payer to come back.
+// It never invites a second payment.
+func (p *Processor) unknown(ctx context.Context, pay Payment, out Outcome) error {
+	// The payer's patience is over, but the hand-over must still be stored.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	next := pay
+	next.Revision, next.UpdatedAt, next.Owner = pay.Revision+1, p.Now(), ""
+	next.LeaseUntil, next.Reason = p.Now(), orString(out.Reason, out.Class.String())
+	if _, err := p.update(ctx, pay, next, nil, ""); err != nil {
+		p.cfg.Logger.WarnContext(ctx, "lease kept", "payment", pay.ID, "err", err)
+	}
+	return &Error{
+		Kind: KindPending, PaymentID: pay.ID, RetryAfter: 5 * time.Second, Err: out.Err,
+		Detail: "the outcome of the payment is not known yet; do not pay again, present the same credential later",
+	}
+}
+
+func (p *Processor) alarm(ctx context.Context, pay Payment, out Outcome) {
+	p.cfg.Logger.ErrorContext(ctx, "the rail refuses this seller; settlement is paused", "method", pay.Method, "payment", pay.ID, "reason", out.Reason, "err", out.Err)
+	if err := p.SetPaused(ctx, pay.Method+": "+orString(out.Reason, "refused by the processor")); err != nil {
+		p.cfg.Logger.ErrorContext(ctx, "pause not stored", "err", err)
+	}
+}
+
+// rejoin answers a credential whose challenge has a payment already.
+func (p *Processor) rejoin(ctx context.Context, m Method, c Credential) (Payment, error) {
+	pay, err := p.cfg.Store.ByChallenge(ctx, c.ChallengeID)
+	if err != nil {
+		return Payment{}, &Error{Kind: KindInternal, Detail: "the payment could not be read", RetryAfter: 5 * time.Second, Err: err}
+	}
+	if pay.CredentialHash != c.Hash || pay.Scope != c.Scope {
+		return Payment{}, Refuse(KindInvalidChallenge, "this challenge has been used")
+	}
+	if pay.State != StatePending {
+		return pay, p.refusal(pay, Outcome{})
+	}
+	if p.Now().Before(pay.LeaseUntil) && pay.Owner != "" {
+		return Payment{}, &Error{Kind: KindInProgress, Detail: "this payment is being settled", PaymentID: pay.ID, RetryAfter: time.Second}
+	}
+	// The payer is here again, so its consent is live: the stored bytes may be sent again.
+	leased, err := p.lease(ctx, pay)
+	if err != nil {
+		return Payment{}, &Error{Kind: KindInProgress, Detail: "this payment is being settled", PaymentID: pay.ID, RetryAfter: time.Second, Err: err}
+	}
+	in, err := p.sealer.open(leased)
+	if err != nil {
+		return Payment{}, p.unknown(ctx, leased, Outcome{Reason: "intent_unreadable", Err: err})
+	}
+	return p.settle(ctx, m, leased, in)
+}
+
+// spent answers a credential whose instrument is held by another payment. Only
+// while that payment is in doubt, for the very same request, is it the payer's
+// own unanswered purchase: then it must not pay again.
+func (p *Processor) spent(ctx context.Context, pay Payment) error {
+	other, err := p.cfg.Store.ByInstrument(ctx, pay.Instrument)
+	if err != nil {
+		return &Error{Kind: KindInternal, Detail: "the payment could not be read; nothing was charged", RetryAfter: 5 * time.Second, Err: err}
+	}
+	if other.State == StatePending && other.Owner == "" && other.Scope == pay.Scope {
+		return &Error{Kind: KindPending, Detail: "an earlier payment with this token has no known outcome yet; do not pay again", RetryAfter: 5 * time.Second}
+	}
+	return Refuse(KindVerificationFailed, "this payment token has been used")
+}
+
+// lease makes this process the owner of the payment. Whoever held it before is
+// fenced: its next write meets another revision.
+func (p *Processor) lease(ctx context.Context, pay Payment) (Payment, error) {
+	next := pay
+	next.Revision, next.Epoch, next.Attempts = pay.Revision+1, pay.Epoch+1, pay.Attempts+1
+	next.Owner, next.LeaseUntil, next.UpdatedAt = p.cfg.Owner, p.Now().Add(leaseTime), p.Now()
+	if err := p.cfg.Store.Update(ctx, next, nil, nil); err != nil {
+		return Payment{}, fmt.Errorf("lease %s: %w", pay.ID, err)
+	}
+	return next, nil
+}
+
+// update stores next and retries what may pass: money has moved, and the books
+// must follow. When somebody else was first it returns what is stored now.
+func (p *Processor) update(ctx context.Context, pay, next Payment, entries []Entry, event string) (Payment, error) {
+	var events []Event
+	if event != "" {
+		events = []Event{{ID: "evt_" + next.ID[len("pay_"):] + "_" + event[len("payment."):], Payment: next.ID, Type: event, At: next.UpdatedAt}}
+	}
+	wait := p.cfg.Backoff / 10
+	for {
+		err := p.cfg.Store.Update(ctx, next, entries, events)
+		switch {
+		case err == nil:
+			return next, nil
+		case errors.Is(err, ErrConflict):
+			stored, gerr := p.cfg.Store.Get(ctx, pay.ID)
+			if gerr != nil {
+				return Payment{}, fmt.Errorf("update %s: %w", pay.ID, errors.Join(err, gerr))
+			}
+			if stored.Revision >= next.Revision && stored.State == next.State && stored.Delivery == next.Delivery {
+				return stored, nil
+			}
+			return Payment{}, fmt.Errorf("update %s to %s/%s: %w", pay.ID, next.State, next.Delivery, err)
+		case errors.Is(err, ErrState):
+			return Payment{}, fmt.Errorf("update %s: %w", pay.ID, err)
+		}
+		if !p.pause(ctx, wait) {
+			return Payment{}, fmt.Errorf("update %s: %w", pay.ID, err)
+		}
+		wait = min(2*wait, time.Second)
+	}
+}
+
+func orString(s, d string) string {
+	if s == "" {
+		return d
+	}
+	return s
+}

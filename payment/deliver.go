@@ -1,0 +1,156 @@
+package payment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// finalStretch is how close to its window's end a dispatch is always stored, so
+// that the refund and the delivery exclude each other by revision.
+const finalStretch = 5 * time.Minute
+
+// Dispatch takes the right to serve a settled payment. In this process it is
+// exclusive. With durable it is stored first: a request that must not run twice
+// at the upstream is marked before it leaves. Errors are *[Error].
+func (p *Processor) Dispatch(ctx context.Context, pay Payment, durable bool) (Payment, error) {
+	now := p.Now()
+	if pay.State != StateSettled || pay.Delivery == DeliveryDelivered || pay.Delivery == DeliveryNone {
+		return Payment{}, Refuse(KindInvalidChallenge, "there is nothing left to deliver for this payment")
+	}
+	durable = durable || now.After(pay.WindowEnds.Add(-finalStretch)) || pay.Delivery == DeliveryDispatched
+	if !p.take(pay, durable) {
+		return Payment{}, &Error{Kind: KindInProgress, Detail: "this payment is being served", PaymentID: pay.ID, RetryAfter: time.Second}
+	}
+	next, err := p.dispatched(ctx, pay, durable, now)
+	if err != nil {
+		p.drop(pay.ID)
+		return Payment{}, err
+	}
+	p.cfg.Point("dispatched")
+	return next, nil
+}
+
+func (p *Processor) dispatched(ctx context.Context, pay Payment, durable bool, now time.Time) (Payment, error) {
+	inProgress := &Error{Kind: KindInProgress, Detail: "this payment is being served", PaymentID: pay.ID, RetryAfter: time.Second}
+	if pay.Delivery == DeliveryDispatched && (!pay.Redeliver || now.Before(pay.LeaseUntil)) {
+		return Payment{}, inProgress // another process has it, or it may have run and must not run again
+	}
+	if now.After(pay.WindowEnds) && pay.Delivery != DeliveryDispatched {
+		return Payment{}, &Error{Kind: KindInvalidChallenge, Detail: "the time to collect this payment is over; it is being refunded", PaymentID: pay.ID}
+	}
+	next := pay
+	next.Dispatches++
+	if !durable {
+		return next, nil
+	}
+	next.Revision, next.UpdatedAt, next.Delivery = pay.Revision+1, now, DeliveryDispatched
+	next.Owner, next.LeaseUntil = p.cfg.Owner, now.Add(leaseTime)
+	// If this process dies now, nobody can tell whether the request ran. Recovery
+	// takes it up as soon as the lease is over.
+	if err := p.cfg.Store.Update(ctx, next, nil, nil); err != nil {
+		if errors.Is(err, ErrConflict) {
+			inProgress.Err = err
+			return Payment{}, inProgress
+		}
+		return Payment{}, &Error{Kind: KindPending, Detail: "the delivery could not be recorded; present the same credential again", PaymentID: pay.ID, RetryAfter: 2 * time.Second, Err: err}
+	}
+	p.keep(next)
+	return next, nil
+}
+
+// Delivered records that the complete answer was written. It gives up the right to serve.
+func (p *Processor) Delivered(ctx context.Context, pay Payment, receiptID string) error {
+	defer p.drop(pay.ID)
+	pay = p.current(pay)
+	now := p.Now()
+	next := pay
+	next.Revision, next.UpdatedAt, next.DeliveredAt = pay.Revision+1, now, now
+	next.Delivery, next.ReceiptID, next.Owner, next.LeaseUntil = DeliveryDelivered, receiptID, "", time.Time{}
+	entry := Entry{Payment: pay.ID, Kind: "deliver", Debit: AccountUndelivered, Credit: AccountRevenue, Amount: pay.Amount, At: now}
+	if _, err := p.update(ctx, pay, next, []Entry{entry}, "payment.delivered"); err != nil {
+		return fmt.Errorf("record delivery: %w", err)
+	}
+	p.cfg.Point("delivered")
+	return nil
+}
+
+// Undelivered gives up the right to serve after a failure. With reexecute, and
+// while dispatches are left, the entitlement is open again; otherwise the
+// payment is refunded. It returns the payment as stored.
+func (p *Processor) Undelivered(ctx context.Context, pay Payment, reexecute bool, reason string) (Payment, error) {
+	defer p.drop(pay.ID)
+	pay = p.current(pay)
+	if !reexecute || pay.Dispatches >= p.cfg.Dispatches {
+		return p.refund(ctx, pay, orString(reason, "undelivered"))
+	}
+	next := pay
+	next.Revision, next.UpdatedAt, next.Delivery = pay.Revision+1, p.Now(), DeliveryOpen
+	next.Owner, next.LeaseUntil, next.Reason = "", time.Time{}, reason
+	return p.update(ctx, pay, next, nil, "")
+}
+
+// take makes this process the only one of its goroutines to serve the payment.
+func (p *Processor) take(pay Payment, durable bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, busy := p.serving[pay.ID]; busy {
+		return false
+	}
+	p.serving[pay.ID] = &service{pay: pay, durable: durable}
+	return true
+}
+
+func (p *Processor) keep(pay Payment) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s, ok := p.serving[pay.ID]; ok {
+		s.pay = pay
+	}
+}
+
+func (p *Processor) drop(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.serving, id)
+}
+
+// current is the record with the revision of the latest lease renewal.
+func (p *Processor) current(pay Payment) Payment {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s, ok := p.serving[pay.ID]; ok && s.pay.Revision > pay.Revision {
+		return s.pay
+	}
+	return pay
+}
+
+func (p *Processor) isServing(id string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.serving[id]
+	return ok
+}
+
+// renew extends the leases of stored dispatches that this process still serves.
+func (p *Processor) renew(ctx context.Context) {
+	now := p.Now()
+	p.mu.Lock()
+	var due []Payment
+	for _, s := range p.serving {
+		if s.durable && s.pay.Delivery == DeliveryDispatched && now.After(s.pay.LeaseUntil.Add(-2*leaseTime/3)) {
+			due = append(due, s.pay)
+		}
+	}
+	p.mu.Unlock()
+	for _, pay := range due {
+		next := pay
+		next.Revision, next.LeaseUntil, next.UpdatedAt = pay.Revision+1, now.Add(leaseTime), now
+		if err := p.cfg.Store.Update(ctx, next, nil, nil); err != nil {
+			p.cfg.Logger.WarnContext(ctx, "lease not renewed", "payment", pay.ID, "err", err)
+			continue
+		}
+		p.keep(next)
+	}
+}

@@ -1,0 +1,150 @@
+package payment
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// recoverBatch bounds one look at the store.
+const recoverBatch = 100
+
+// Recover takes up every payment whose owner is gone: it asks the rail what
+// became of it, and acts only on proof. It returns how many payments it moved.
+// Call it once before serving, with first set, and then let [Processor.Run] go on.
+func (p *Processor) Recover(ctx context.Context, first bool) (int, error) {
+	moved := 0
+	horizon := p.Now()
+	if first && p.cfg.Sole {
+		// The store is ours alone, so the leases in it belong to a dead process.
+		horizon = horizon.Add(leaseTime)
+	}
+	due, err := p.cfg.Store.Due(ctx, horizon, recoverBatch)
+	if err != nil {
+		return 0, err //nolint:wrapcheck // the store says what it did
+	}
+	var errs []error
+	for _, pay := range due {
+		if ctx.Err() != nil {
+			break
+		}
+		if p.isServing(pay.ID) || (pay.Owner == p.cfg.Owner && p.Now().Before(pay.LeaseUntil)) {
+			continue
+		}
+		changed, err := p.recoverOne(ctx, pay, first && p.cfg.Sole)
+		if err != nil && !errors.Is(err, ErrConflict) {
+			errs = append(errs, err)
+		}
+		if changed {
+			moved++
+		}
+	}
+	return moved, errors.Join(errs...)
+}
+
+func (p *Processor) recoverOne(ctx context.Context, pay Payment, sole bool) (bool, error) {
+	now := p.Now()
+	switch pay.State {
+	case StatePending:
+		leased, err := p.lease(ctx, pay)
+		if err != nil {
+			return false, err
+		}
+		return p.recoverPending(ctx, leased)
+	case StateRefunding:
+		if sole {
+			pay.Owner = "" // whoever leased it is gone
+		}
+		after, err := p.refund(ctx, pay, pay.Reason)
+		return after.State != pay.State, err
+	case StateSettled:
+		if pay.Delivery == DeliveryDispatched && pay.Redeliver {
+			_, err := p.Undelivered(ctx, pay, true, "interrupted")
+			return err == nil, err
+		}
+		reason := "not_collected"
+		switch {
+		case pay.Delivery == DeliveryDispatched:
+			reason = "delivery_unclear" // it may have run, and must not run again
+		case now.Before(pay.WindowEnds):
+			return false, nil
+		}
+		after, err := p.refund(ctx, pay, reason)
+		return after.State != pay.State, err
+	case StateAuthorized, StateFailed, StateVoided, StateReview, StateRefunded, StateCredited:
+		return false, nil
+	}
+	return false, nil
+}
+
+// recoverPending finds out whether money moved. Nobody waits for the goods any
+// more, so it must not create a charge: it looks, and when it finds nothing it
+// makes sure that nothing can come (security model, "settling with a processor
+// that can lie by omission").
+func (p *Processor) recoverPending(ctx context.Context, pay Payment) (bool, error) {
+	if p.Now().Sub(pay.CreatedAt) > answerLimit {
+		return p.finish(ctx, pay, Outcome{Class: OutcomeMismatch, Reason: "no_answer"})
+	}
+	m, ok := p.methods[pay.Method]
+	if !ok {
+		return p.finish(ctx, pay, Outcome{Class: OutcomeMismatch, Reason: "method_gone"})
+	}
+	in, err := p.sealer.open(pay)
+	if err != nil {
+		return p.finish(ctx, pay, Outcome{Class: OutcomeMismatch, Reason: "intent_unreadable", Err: err})
+	}
+	out := p.call(ctx, "lookup", pay, true, func(ctx context.Context) Outcome { return m.Lookup(ctx, pay, in) })
+	if out.Class == OutcomeNone {
+		out = p.call(ctx, "void", pay, true, func(ctx context.Context) Outcome { return m.Void(ctx, pay, in) })
+	}
+	if out.Class == OutcomeStarted {
+		// The rail has begun with the original request: its stored answer is
+		// had by sending the same bytes again, and no second charge can come of it.
+		out = p.call(ctx, "charge", pay, true, func(ctx context.Context) Outcome { return m.Charge(ctx, pay, in) })
+	}
+	switch out.Class {
+	case OutcomeSucceeded, OutcomeDeclined, OutcomeMismatch, OutcomeVoided:
+		return p.finish(ctx, pay, out)
+	case OutcomeUnknown, OutcomeNotNow, OutcomeNone, OutcomeStarted:
+	}
+	next := pay
+	next.Revision, next.UpdatedAt, next.Owner = pay.Revision+1, p.Now(), ""
+	next.LeaseUntil, next.Reason = p.Now().Add(max(backoff(pay.Attempts), out.RetryAfter)), orString(out.Reason, out.Class.String())
+	_, err = p.update(ctx, pay, next, nil, "")
+	return false, err
+}
+
+func (p *Processor) finish(ctx context.Context, pay Payment, out Outcome) (bool, error) {
+	_, err := p.enter(ctx, pay, out)
+	return err == nil, err
+}
+
+// Run keeps recovery, leases, the pause switch and the clock mark going until
+// ctx ends. every is the time between two passes; zero is five seconds.
+func (p *Processor) Run(ctx context.Context, every time.Duration) {
+	every = orDefault(every, 5*time.Second)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	last := p.cfg.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		p.renew(ctx)
+		if err := p.refresh(ctx); err != nil {
+			p.cfg.Logger.WarnContext(ctx, "store not readable", "err", err)
+		}
+		if p.cfg.Now().Sub(last) < every {
+			continue
+		}
+		last = p.cfg.Now()
+		if err := p.storeClock(ctx); err != nil {
+			p.cfg.Logger.WarnContext(ctx, "clock mark not stored", "err", err)
+		}
+		if n, err := p.Recover(ctx, false); err != nil || n > 0 {
+			p.cfg.Logger.InfoContext(ctx, "recovery", "moved", n, "err", err)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package payment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Refund returns a settled payment to its payer. It may be called again at any
+// time: a payment is refunded once. The state that comes back is refunded, or
+// refunding when the rail has not answered yet and recovery goes on.
+func (p *Processor) Refund(ctx context.Context, id, reason string) (Payment, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Patience)
+	defer cancel()
+	pay, err := p.Get(ctx, id)
+	if err != nil {
+		return Payment{}, err
+	}
+	if p.isServing(id) {
+		return Payment{}, &Error{Kind: KindInProgress, Detail: "the payment is being delivered right now", PaymentID: id, RetryAfter: time.Second}
+	}
+	return p.refund(ctx, pay, reason)
+}
+
+// refund stores the duty first, and then asks the rail.
+func (p *Processor) refund(ctx context.Context, pay Payment, reason string) (Payment, error) {
+	switch pay.State {
+	case StateRefunded, StateCredited:
+		return pay, nil
+	case StateRefunding:
+		if p.Now().Before(pay.LeaseUntil) && pay.Owner != "" && pay.Owner != p.cfg.Owner {
+			return pay, nil // another process is at it
+		}
+		leased, err := p.lease(ctx, pay)
+		if err != nil {
+			return pay, err
+		}
+		return p.payBack(ctx, leased)
+	case StateSettled:
+	case StatePending, StateAuthorized, StateFailed, StateVoided, StateReview:
+		return pay, fmt.Errorf("refund %s: it is %s: %w", pay.ID, pay.State, ErrState)
+	}
+	now := p.Now()
+	from := AccountUndelivered
+	next := pay
+	next.Revision, next.Epoch, next.UpdatedAt = pay.Revision+1, pay.Epoch+1, now
+	next.State, next.Reason, next.Owner, next.LeaseUntil = StateRefunding, reason, p.cfg.Owner, now.Add(leaseTime)
+	if pay.Delivery == DeliveryDelivered {
+		from = AccountRevenue
+	} else {
+		next.Delivery = DeliveryNone
+	}
+	entry := Entry{Payment: pay.ID, Kind: "refund_due", Debit: from, Credit: AccountRefundsDue, Amount: pay.Amount, At: now}
+	stored, err := p.update(ctx, pay, next, []Entry{entry}, "payment.refunding")
+	if err != nil {
+		return pay, fmt.Errorf("begin refund: %w", err)
+	}
+	p.cfg.Point("refunding")
+	return p.payBack(ctx, stored)
+}
+
+// payBack asks the rail once and stores its answer. pay is refunding and leased.
+func (p *Processor) payBack(ctx context.Context, pay Payment) (Payment, error) {
+	m, ok := p.methods[pay.Method]
+	if !ok {
+		return pay, fmt.Errorf("refund %s: method %q is not configured", pay.ID, pay.Method)
+	}
+	out := p.call(ctx, "refund", pay, pay.Attempts > 1, func(ctx context.Context) Outcome { return m.Refund(ctx, pay) })
+	now := p.Now()
+	next := pay
+	next.Revision, next.UpdatedAt, next.Owner = pay.Revision+1, now, ""
+	switch out.Class {
+	case OutcomeSucceeded:
+		next.State, next.RefundReference, next.RefundedAt, next.LeaseUntil = StateRefunded, out.Reference, now, time.Time{}
+		entry := Entry{Payment: pay.ID, Kind: "refund", Debit: AccountRefundsDue, Credit: AccountReceivable + pay.Method, Amount: pay.Amount, At: now}
+		stored, err := p.update(ctx, pay, next, []Entry{entry}, "payment.refunded")
+		if err == nil {
+			p.cfg.Point("refunded")
+		}
+		return stored, err
+	case OutcomeDeclined, OutcomeMismatch, OutcomeVoided:
+		next.State, next.Reason, next.LeaseUntil = StateReview, orString(out.Reason, "refund_refused"), time.Time{}
+		p.cfg.Logger.ErrorContext(ctx, "refund refused; payment needs review", "payment", pay.ID, "reason", next.Reason, "err", out.Err)
+		return p.update(ctx, pay, next, nil, "payment.review")
+	case OutcomeUnknown, OutcomeNotNow, OutcomeNone, OutcomeStarted:
+		next.LeaseUntil = now.Add(backoff(pay.Attempts))
+		stored, err := p.update(ctx, pay, next, nil, "")
+		return stored, errors.Join(err, wrapOutcome(pay, "refund", out))
+	}
+	return pay, wrapOutcome(pay, "refund", out)
+}
+
+func wrapOutcome(pay Payment, op string, out Outcome) error {
+	return &Error{
+		Kind: KindPending, PaymentID: pay.ID, RetryAfter: 5 * time.Second,
+		Detail: "the " + op + " is under way", Err: fmt.Errorf("%s %s: %s %s: %w", op, pay.ID, out.Class, out.Reason, out.Err),
+	}
+}
+
+// backoff is how long recovery leaves a payment alone after its nth attempt: 1 s
+// doubling to a minute.
+func backoff(attempts int) time.Duration {
+	return min(time.Second<<min(max(attempts-1, 0), 6), time.Minute)
+}
