@@ -15,17 +15,21 @@ type check func(s source) []string
 // importsOurs applies the import table. External test packages are free: nobody
 // can import them, and a black-box test may bring the parts together.
 func importsOurs(s source) []string {
+	contract := suiteOf(s.folder())
 	rule := ruleOf(s.folder())
+	if contract != "" {
+		rule = ruleOf(contract)
+	}
 	if rule == nil {
 		return []string{s.at(s.file.Package, "%s has no row in the import table: add it to house in internal/archtest/rules.go", s.folder())}
 	}
 	var found []string
 	for _, imp := range s.file.Imports {
 		target, ours := strings.CutPrefix(importPath(imp), module+"/")
-		if !ours || target == s.folder() || s.blackBox() {
+		if !ours || target == s.folder() || target == contract || s.blackBox() {
 			continue
 		}
-		if s.test() && target == "payment/paymenttest" || allows(rule, target) {
+		if s.testing() && suiteOf(target) != "" || allows(rule, target) {
 			continue
 		}
 		found = append(found, s.at(imp.Pos(), "%s may not import %s/%s; it may import %s", s.folder(), module, target, list(rule)))
@@ -73,12 +77,12 @@ func importsLibraries(s source) []string {
 		p := importPath(imp)
 		for _, l := range libraries {
 			below := p == l.prefix || strings.HasPrefix(p, l.prefix+"/")
-			if !below || coveredBy(l.may, s.folder()) || l.tests && s.test() {
+			if !below || coveredBy(l.may, s.folder()) || l.tests && s.testing() {
 				continue
 			}
 			found = append(found, s.at(imp.Pos(), "%s may not import %s, which stays in %s: %s", s.folder(), p, strings.Join(l.may, ", "), l.why))
 		}
-		if rule := ruleOf(s.folder()); rule != nil && slices.Contains(rule.may, core) && !s.test() && external(p) {
+		if rule := ruleOf(s.folder()); rule != nil && slices.Contains(rule.may, core) && !s.testing() && external(p) {
 			found = append(found, s.at(imp.Pos(), "%s may not import %s: the core needs only the standard library", s.folder(), p))
 		}
 	}

@@ -23,6 +23,19 @@ func (s source) folder() string { return path.Dir(s.name) }
 // test reports whether the file is compiled only into tests.
 func (s source) test() bool { return strings.HasSuffix(s.name, "_test.go") }
 
+// testing reports whether the file is for tests only: a test, or part of a suite.
+func (s source) testing() bool { return s.test() || suiteOf(s.folder()) != "" }
+
+// suiteOf returns the folder of the contract whose suites lie in this folder, as
+// in payment for payment/paymenttest, or nothing.
+func suiteOf(folder string) string {
+	parent := path.Dir(folder)
+	if parent != "." && path.Base(folder) == path.Base(parent)+"test" {
+		return parent
+	}
+	return ""
+}
+
 // blackBox reports whether the file belongs to the external test package of its
 // folder, which no other package can depend on.
 func (s source) blackBox() bool {
