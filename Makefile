@@ -5,7 +5,9 @@ SHELL := /bin/bash
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 FUZZTIME ?= 30s
-LINT     := go tool -modfile=tools/go.mod golangci-lint
+# One way to compile all but the race tests, so that the linter, the binary and the tests over it share their work.
+PURE     := env CGO_ENABLED=0 GOFLAGS="$(strip $(shell go env GOFLAGS) -trimpath)"
+LINT     := $(PURE) go tool -modfile=tools/go.mod golangci-lint
 RACE     := $(if $(shell command -v cc),-race,)
 STEP     := +@scripts/step
 
@@ -15,7 +17,7 @@ help: ## print this list
 
 .PHONY: build
 build: ## build bin/paywall: static, stripped, reproducible
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/paywall ./cmd/paywall
+	$(PURE) go build -ldflags '$(LDFLAGS)' -o bin/paywall ./cmd/paywall
 
 .PHONY: demo
 demo: build ## watch an agent pay for a request, offline
@@ -37,11 +39,11 @@ deps: ## install Debian packages the tests need (as root; otherwise names them)
 check: ## format, lint, vet, architecture, module and generated files
 	$(STEP) "format" $(LINT) fmt --diff
 	$(STEP) "lint" $(LINT) run ./...
-	$(STEP) "vet" go vet -tags testhooks ./...
-	$(STEP) "architecture" go test -count=1 ./internal/archtest
+	$(STEP) "vet" $(PURE) go vet -tags testhooks ./...
+	$(STEP) "architecture" $(PURE) go test -count=1 ./internal/archtest
 	$(STEP) "modules" go mod tidy -diff
 	$(STEP) "generated files" scripts/generated
-	$(STEP) "known vulnerabilities" scripts/vuln
+	$(STEP) "known vulnerabilities" $(PURE) scripts/vuln
 
 .PHONY: fmt
 fmt: ## format every Go file
@@ -54,11 +56,11 @@ unit: ## unit tests, in random order, under the race detector where a C compiler
 
 .PHONY: e2e
 e2e: ## scripts against the built binary
-	go test -count=1 -timeout 15m ./test/e2e/...
+	$(PURE) go test -count=1 -timeout 15m ./test/e2e/...
 
 .PHONY: interop
 interop: ## payment clients of other makers against the built binary
-	go test -count=1 -timeout 10m -v ./test/interop/...
+	$(PURE) go test -count=1 -timeout 10m -v ./test/interop/...
 
 .PHONY: bench
 bench: ## benchmarks beside the code, then the binary under load as ratios to bare servers
