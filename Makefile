@@ -9,7 +9,7 @@ FUZZTIME ?= 30s
 PURE     := env CGO_ENABLED=0 GOFLAGS="$(strip $(shell go env GOFLAGS) -trimpath)"
 LINT     := $(PURE) go tool -modfile=tools/go.mod golangci-lint
 RACE     := $(if $(shell command -v cc),-race,)
-STEP     := +@scripts/step
+STEP     := @scripts/step
 
 .PHONY: help
 help: ## print this list
@@ -25,11 +25,11 @@ demo: build ## watch an agent pay for a request, offline
 
 .PHONY: test
 test: ## everything that CI runs
-	$(STEP) "set-up" $(MAKE) --no-print-directory deps
-	$(STEP) "check" $(MAKE) --no-print-directory check
-	$(STEP) "unit tests" $(MAKE) --no-print-directory unit
-	$(STEP) "end to end" $(MAKE) --no-print-directory e2e
-	$(STEP) "interop" $(MAKE) --no-print-directory interop
+	+$(STEP) "set-up" $(MAKE) --no-print-directory deps
+	+$(STEP) "check" $(MAKE) --no-print-directory check
+	+$(STEP) "unit tests" $(MAKE) --no-print-directory unit
+	+$(STEP) "end to end" $(MAKE) --no-print-directory e2e
+	+$(STEP) "interop" $(MAKE) --no-print-directory interop
 
 .PHONY: deps
 deps: ## install Debian packages the tests need (as root; otherwise names them)
