@@ -1,0 +1,65 @@
+package mpp
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"paywall/payment"
+)
+
+const nonceBytes = 16
+
+var errScope = errors.New("another scope")
+
+// appendOpaque appends our scope as a canonical flat map: k key id, m HTTP
+// method, n nonce, p hash of path and query, r route, t tenant, v price version.
+// Values are refused rather than escaped, so that the result is canonical as it stands.
+func (s *scratch) appendOpaque(b []byte, keyID string, sc *payment.Scope, version string) ([]byte, error) {
+	for _, v := range [...]string{sc.Method, sc.Route, sc.Tenant, version} {
+		for i := range len(v) {
+			if v[i] < ' ' || v[i] > '~' || v[i] == '"' || v[i] == '\\' {
+				return nil, fmt.Errorf("%w: scope %q", ErrFormat, v)
+			}
+		}
+	}
+	s.line = append(s.line[:0], sc.Target...)
+	s.target = sha256.Sum256(s.line)
+	b = append(append(b, `{"k":"`...), keyID...)
+	b = append(append(b, `","m":"`...), sc.Method...)
+	b = base64.RawURLEncoding.AppendEncode(append(b, `","n":"`...), s.nonce[:])
+	b = base64.RawURLEncoding.AppendEncode(append(b, `","p":"`...), s.target[:])
+	b = append(append(b, `","r":"`...), sc.Route...)
+	b = append(append(b, `","t":"`...), sc.Tenant...)
+	b = append(append(b, `","v":"`...), version...)
+	return append(b, `"}`...), nil
+}
+
+// openOpaque reads the map; what it says is trusted only once the binding holds.
+func openOpaque(wire string) (map[string]string, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(wire)
+	if err != nil {
+		return nil, ErrEncoding
+	}
+	if err := checkObject(b); err != nil {
+		return nil, err
+	}
+	var m map[string]string
+	if err := json.Unmarshal(b, &m); err != nil {
+		return nil, errJSON
+	}
+	return m, nil
+}
+
+// sameScope compares a trusted map with the live request.
+func sameScope(m map[string]string, sc *payment.Scope, version string) error {
+	sum := sha256.Sum256([]byte(sc.Target))
+	if len(m) != 7 || len(m["n"]) != base64.RawURLEncoding.EncodedLen(nonceBytes) ||
+		m["m"] != sc.Method || m["r"] != sc.Route || m["t"] != sc.Tenant ||
+		m["p"] != EncodeBase64(sum[:]) || m["v"] != version {
+		return errScope
+	}
+	return nil
+}

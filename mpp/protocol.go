@@ -1,0 +1,317 @@
+package mpp
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"paywall/payment"
+)
+
+const expiresLayout = "2006-01-02T15:04:05Z"
+
+// Config makes a [Protocol].
+type Config struct {
+	Keys *KeyRing
+	// TTL is how long a challenge is good for; zero is five minutes, at most an hour.
+	TTL time.Duration
+	// Rand is the source of nonces; nil is crypto/rand.
+	Rand io.Reader
+	// MaxCredential is in bytes; zero is [DefaultCredentialBytes], at most [MaxCredentialBytes].
+	MaxCredential int
+	// SeparateHeader asks for the credential in Payment-Authorization, for
+	// routes that need Authorization themselves. Some wallets cannot do that.
+	SeparateHeader bool
+}
+
+// Protocol is the scheme as a [payment.Protocol].
+type Protocol struct{ cfg Config }
+
+// New checks c and makes the protocol.
+func New(c Config) (*Protocol, error) {
+	if c.Keys == nil {
+		return nil, errors.New("mpp: Keys is missing")
+	}
+	if c.TTL == 0 {
+		c.TTL = 5 * time.Minute
+	}
+	if c.TTL < time.Second || c.TTL > time.Hour {
+		return nil, errors.New("mpp: TTL is not between a second and an hour")
+	}
+	if c.MaxCredential == 0 {
+		c.MaxCredential = DefaultCredentialBytes
+	}
+	if c.MaxCredential < 4<<10 || c.MaxCredential > MaxCredentialBytes {
+		return nil, errors.New("mpp: MaxCredential is not between 4 and 16 KiB")
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	return &Protocol{cfg: c}, nil
+}
+
+// Name is "mpp".
+func (*Protocol) Name() string { return "mpp" }
+
+// Presents looks at every line of both fields.
+func (*Protocol) Presents(h http.Header) bool {
+	_, _, n := presented(h)
+	return n > 0
+}
+
+func presented(h http.Header) (token, field string, n int) {
+	for _, name := range [...]string{defaultHeader, PaymentAuthorization} {
+		for _, v := range h[name] {
+			t, k := findToken(v)
+			if n == 0 && k > 0 {
+				token, field = t, name
+			}
+			n += k
+		}
+	}
+	return token, field, n
+}
+
+type dialect struct {
+	cfg    Config
+	realm  string
+	header string
+	offers []compiled
+}
+
+// compiled is an offer with all that never changes written out.
+type compiled struct {
+	offer   payment.Offer
+	request string
+	slots   string // realm|method|intent|request|
+	params  string // `", realm=… request="…"` and description, up to digest
+}
+
+// Compile renders the offers once. An offer that the scheme cannot express is left out.
+func (p *Protocol) Compile(realm string, offers []payment.Offer) (payment.Dialect, error) {
+	d := &dialect{cfg: p.cfg, realm: realm}
+	if p.cfg.SeparateHeader {
+		d.header = PaymentAuthorization
+	}
+	for _, o := range offers {
+		request, err := offerRequest(o)
+		if err != nil {
+			continue
+		}
+		c := Challenge{
+			ID: "-", Realm: realm, Method: o.Method, Intent: o.Intent, Request: request,
+			Description: o.Quote.Description,
+		}
+		line, err := c.Format()
+		if err != nil {
+			continue
+		}
+		d.offers = append(d.offers, compiled{
+			offer: o, request: request,
+			slots:  realm + "|" + o.Method + "|" + o.Intent + "|" + request + "|",
+			params: strings.TrimPrefix(line, `Payment id="-`),
+		})
+	}
+	if len(d.offers) == 0 {
+		return nil, fmt.Errorf("mpp: %w", payment.ErrNotOffered)
+	}
+	return d, nil
+}
+
+func offerRequest(o payment.Offer) (string, error) {
+	if !o.Amount.IsPositive() {
+		return "", payment.ErrNotOffered
+	}
+	m := map[string]any{
+		"amount": strconv.FormatInt(o.Amount.Units(), 10), "currency": strings.ToLower(o.Amount.Currency()),
+	}
+	if o.Recipient != "" {
+		m["recipient"] = o.Recipient
+	}
+	if len(o.Details) > 0 {
+		m["methodDetails"] = o.Details
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return "", fmt.Errorf("offer: %w", err)
+	}
+	return EncodeRequest(b)
+}
+
+// Challenge adds one line per acceptable offer.
+func (d *dialect) Challenge(h http.Header, r *http.Request, sc payment.Scope, now time.Time) error {
+	if sc.Digest != "" && (!printable(sc.Digest) || strings.ContainsAny(sc.Digest, "|\"\\")) {
+		return fmt.Errorf("%w: digest", ErrFormat)
+	}
+	var expires [len(expiresLayout)]byte
+	at := now.Add(d.cfg.TTL).UTC().AppendFormat(expires[:0], expiresLayout)
+	accept := r.Header[AcceptPayment]
+	if len(accept) == 0 {
+		for i := range d.offers {
+			if err := d.write(h, &d.offers[i], &sc, at); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, i := range d.accepted(strings.Join(accept, ",")) {
+		if err := d.write(h, &d.offers[i], &sc, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *dialect) write(h http.Header, o *compiled, sc *payment.Scope, expires []byte) error {
+	k := d.cfg.Keys.current
+	s, ok := k.pool.Get().(*scratch)
+	if !ok {
+		return errors.New("mpp: no scratch")
+	}
+	defer k.pool.Put(s)
+	if _, err := io.ReadFull(d.cfg.Rand, s.nonce[:]); err != nil {
+		return fmt.Errorf("nonce: %w", err)
+	}
+	var err error
+	if s.opaque, err = s.appendOpaque(s.opaque[:0], k.id, sc, o.offer.Quote.Version); err != nil {
+		return err
+	}
+	m := append(s.msg[:0], o.slots...)
+	m = append(append(m, expires...), '|')
+	m = append(append(m, sc.Digest...), '|')
+	if d.header != "" {
+		m = append(append(m, d.header...), '|')
+	}
+	from := len(m)
+	m = base64.RawURLEncoding.AppendEncode(m, s.opaque)
+	s.msg = m
+	s.seal(m)
+
+	b := append(append(s.line[:0], `Payment id="`...), s.id[:]...)
+	b = append(b, o.params...)
+	if sc.Digest != "" {
+		b = append(append(append(b, `, digest="`...), sc.Digest...), '"')
+	}
+	b = append(append(append(b, `, expires="`...), expires...), '"')
+	if d.header != "" {
+		b = append(append(append(b, `, header="`...), d.header...), '"')
+	}
+	b = append(append(append(b, `, opaque="`...), m[from:]...), '"')
+	s.line = b
+	if len(b) > MaxChallengeBytes {
+		return fmt.Errorf("%w: too long", ErrFormat)
+	}
+	h["Www-Authenticate"] = append(h["Www-Authenticate"], string(b))
+	return nil
+}
+
+func refuse(k payment.Kind, detail string, err error) error {
+	return &payment.Error{Kind: k, Detail: detail, Err: err}
+}
+
+// Credential checks in the order binding, offer, scope, expiry, digest, so that
+// nothing in the echo is believed before the MAC holds.
+func (d *dialect) Credential(r *http.Request, sc payment.Scope, now time.Time) (payment.Credential, error) {
+	var none payment.Credential
+	token, field, n := presented(r.Header)
+	switch {
+	case n == 0:
+		return none, &payment.Error{Kind: payment.KindPaymentRequired, Detail: "Payment is required.", Err: payment.ErrNoCredential}
+	case n > 1:
+		return none, refuse(payment.KindBadRequest, "More than one payment credential.", ErrSeveralCredentials)
+	}
+	c, err := decodeCredential(token, d.cfg.MaxCredential)
+	if err != nil {
+		return none, refuse(payment.KindMalformedCredential, "The credential cannot be read.", err)
+	}
+	const foreign = "The challenge is not one of ours for this request."
+	// Read before it is trusted, only to choose a key in memory.
+	scope, opaqueErr := openOpaque(c.Challenge.Opaque)
+	if !d.cfg.Keys.verify(scope["k"], &c.Challenge) {
+		return none, refuse(payment.KindInvalidChallenge, foreign, errors.New("binding"))
+	}
+	if opaqueErr != nil {
+		return none, refuse(payment.KindInvalidChallenge, foreign, opaqueErr)
+	}
+	want := d.header
+	if want == "" {
+		want = defaultHeader
+	}
+	if c.Challenge.Realm != d.realm || c.Challenge.Header != d.header || field != want {
+		return none, refuse(payment.KindInvalidChallenge, foreign, errors.New("realm or field"))
+	}
+	o, kind := d.find(&c.Challenge)
+	if o == nil {
+		return none, refuse(kind, "This offer is not made for this request.", payment.ErrNotOffered)
+	}
+	if err := sameScope(scope, &sc, o.offer.Quote.Version); err != nil {
+		return none, refuse(payment.KindInvalidChallenge, foreign, err)
+	}
+	expires, err := time.Parse(expiresLayout, c.Challenge.Expires)
+	if err != nil {
+		return none, refuse(payment.KindInvalidChallenge, foreign, errors.New("expires"))
+	}
+	if !now.Before(expires) {
+		return none, refuse(payment.KindPaymentExpired, "The challenge has expired.", nil)
+	}
+	if c.Challenge.Digest != sc.Digest {
+		return none, refuse(payment.KindInvalidChallenge, "The body is not the one that was priced.", errors.New("digest"))
+	}
+	payload, err := Canonical(c.Payload)
+	if err != nil {
+		return none, refuse(payment.KindMalformedCredential, "The credential cannot be read.", err)
+	}
+	return payment.Credential{
+		Protocol: "mpp", ChallengeID: c.Challenge.ID, Offer: o.offer, Scope: sc, Payload: payload,
+		Hash: hashCredential(c.Challenge.ID, payload), Expires: expires,
+	}, nil
+}
+
+func (d *dialect) find(c *Challenge) (*compiled, payment.Kind) {
+	kind := payment.KindMethodUnsupported
+	for i := range d.offers {
+		o := &d.offers[i]
+		if o.offer.Method != c.Method || o.offer.Intent != c.Intent {
+			continue
+		}
+		if o.request == c.Request {
+			return o, 0
+		}
+		kind = payment.KindInvalidChallenge
+	}
+	return nil, kind
+}
+
+// Receipt sets Payment-Receipt and keeps the answer out of shared caches.
+func (*dialect) Receipt(h http.Header, p payment.Payment, token string) error {
+	r := Receipt{
+		Status: "success", Method: p.Method, Reference: p.Reference,
+		Timestamp: p.SettledAt.UTC().Format(time.RFC3339),
+	}
+	id, err := json.Marshal(p.ChallengeID)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrReceipt, err)
+	}
+	r.Extra = map[string]json.RawMessage{"challengeId": id}
+	if token != "" {
+		jwt, err := json.Marshal(token)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrReceipt, err)
+		}
+		r.Extra["jwt"] = jwt
+	}
+	v, err := r.Format()
+	if err != nil {
+		return err
+	}
+	h.Set(PaymentReceipt, v)
+	SetPrivate(h)
+	return nil
+}
