@@ -64,6 +64,8 @@ func TestPlanted(t *testing.T) {
 		{"a float type", "money/x.go", `package money; func f(x float64) {}`, floats, "no float64 where money is carried"},
 		{"a float constant", "payment/x.go", `package payment; const x = 0.5`, floats, "no floating point constant 0.5"},
 		{"a parsed float", "mpp/x.go", `package mpp; import "strconv"; var x, _ = strconv.ParseFloat("1", 64)`, floats, "no ParseFloat"},
+		{"a float parsed and thrown away", "mpp/x.go", `package mpp; import "strconv"; func f() bool { _, err := strconv.ParseFloat("1", 64); return err == nil }`, floats, ""},
+		{"a float parsed and kept", "mpp/x.go", `package mpp; import "strconv"; func f() bool { x, _ := strconv.ParseFloat("1", 64); return x > 1 }`, floats, "no ParseFloat"},
 		{"a big float", "pricing/flat/x.go", `package flat; import "math/big"; var x big.Float`, floats, "no big.Float"},
 		{"a float in a test of money", "money/x_test.go", `package money; const x = 0.29 * 100`, floats, ""},
 		{"a float elsewhere", "internal/telemetry/x.go", `package telemetry; var x float64`, floats, ""},
