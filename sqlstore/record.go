@@ -93,10 +93,10 @@ type row interface{ Scan(dest ...any) error }
 // scanPayment reads what selectPayment selects.
 func scanPayment(r row) (payment.Payment, error) {
 	var (
-		p                                                       payment.Payment
-		units, scale, created, disputed, window, redeliver      int64
+		p                                                        payment.Payment
+		units, scale, created, disputed, window, redeliver       int64
 		lease, settled, delivered, refunded, updated, dispatches int64
-		currency                                                string
+		currency                                                 string
 	)
 	err := r.Scan(&p.ID, &p.Protocol, &p.Method, &p.ChallengeID, &p.CredentialHash, &p.Instrument,
 		&p.Scope.Tenant, &p.Scope.Route, &p.Scope.Method, &p.Scope.Target, &p.Scope.Digest,

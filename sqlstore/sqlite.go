@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver "sqlite"
+	"modernc.org/sqlite"
 )
 
 //go:embed migrations/sqlite/*.sql
@@ -22,6 +22,12 @@ var migrations embed.FS
 
 // oldestEngine has the fix for the WAL-reset fault that could lose commits.
 const oldestEngine = "3.51.3"
+
+// Primary result codes of SQLite.
+const (
+	corrupt      = 11
+	notADatabase = 26
+)
 
 // openPool opens connections with everything durability and hostile files ask for.
 func openPool(path string, busy time.Duration, readOnly bool, conns int) (*sql.DB, error) {
@@ -64,6 +70,9 @@ func openWriter(ctx context.Context, cfg Config, path string) (*sql.DB, error) {
 func prepare(ctx context.Context, cfg Config, db *sql.DB) error {
 	var version, check string
 	if err := db.QueryRowContext(ctx, "select sqlite_version()").Scan(&version); err != nil {
+		if e, ok := errors.AsType[*sqlite.Error](err); ok && (e.Code()&0xff == corrupt || e.Code()&0xff == notADatabase) {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 		return fmt.Errorf("open the store: %w", err)
 	}
 	if olderEngine(version, oldestEngine) {
