@@ -6,14 +6,16 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"time"
 )
 
 func main() {
+	now := time.Now // the suite runs on the wall clock
 	in, err := io.ReadAll(io.LimitReader(os.Stdin, 1<<20))
 	if err != nil {
 		os.Exit(1)
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(answer(in)); err != nil {
+	if err := json.NewEncoder(os.Stdout).Encode(answer(in, now())); err != nil {
 		os.Exit(1)
 	}
 }

@@ -54,7 +54,7 @@ type credential struct {
 	Source    string          `json:"source,omitempty"`
 }
 
-func answer(in []byte) response {
+func answer(in []byte, now time.Time) response {
 	var q struct {
 		Op    string          `json:"op"`
 		Input json.RawMessage `json:"input"`
@@ -62,14 +62,14 @@ func answer(in []byte) response {
 	if err := json.Unmarshal(in, &q); err != nil {
 		return response{Error: &fault{"parse_error", err.Error()}}
 	}
-	v, kind, err := do(q.Op, q.Input)
+	v, kind, err := do(q.Op, q.Input, now)
 	if err != nil {
 		return response{Error: &fault{kind, err.Error()}}
 	}
 	return response{OK: true, Value: v}
 }
 
-func do(op string, in json.RawMessage) (any, string, error) {
+func do(op string, in json.RawMessage, now time.Time) (any, string, error) {
 	var s string
 	switch op {
 	case "challenge.parse", "credential.parse", "base64url.encode", "base64url.decode":
@@ -103,6 +103,17 @@ func do(op string, in json.RawMessage) (any, string, error) {
 		}
 		o, err := decoded(c.Challenge)
 		return credential{o, c.Payload, c.Source}, "parse_error", err
+	case "credential.format":
+		var q credential
+		if err := json.Unmarshal(in, &q); err != nil {
+			return nil, "format_error", err
+		}
+		c, err := q.Challenge.challenge()
+		if err != nil {
+			return nil, "format_error", err
+		}
+		v, err := mpp.Credential{Challenge: c, Payload: q.Payload, Source: q.Source}.Format()
+		return v, "format_error", err
 	case "base64url.encode":
 		return mpp.EncodeBase64([]byte(s)), "", nil
 	case "base64url.decode":
@@ -126,13 +137,13 @@ func do(op string, in json.RawMessage) (any, string, error) {
 		id, err := mpp.IssueID([]byte(q.SecretKey), c)
 		return id, "generation_error", err
 	case "server.verify":
-		return verify(in)
+		return verify(in, now)
 	}
 	return nil, "unsupported_operation", errors.New("unsupported: " + op)
 }
 
-// verify checks an echo against a route; the suite's clock is the wall clock.
-func verify(in json.RawMessage) (any, string, error) {
+// verify checks an echo against a route.
+func verify(in json.RawMessage, now time.Time) (any, string, error) {
 	var q struct {
 		object
 		SecretKey         string          `json:"secretKey"`
@@ -155,7 +166,7 @@ func verify(in json.RawMessage) (any, string, error) {
 	if err != nil {
 		return nil, "invalid_challenge", err
 	}
-	if !clock().Before(expires) {
+	if !now.Before(expires) {
 		return nil, "payment_expired", errors.New("expired")
 	}
 	if len(q.VerificationError) > 0 {
@@ -165,9 +176,4 @@ func verify(in json.RawMessage) (any, string, error) {
 		"status": "success", "method": c.Method,
 		"reference": "conformance-receipt", "timestamp": "2026-01-29T12:00:00Z",
 	}, "", nil
-}
-
-func clock() time.Time {
-	var now func() time.Time = time.Now
-	return now()
 }

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 func load(t *testing.T, name string, into any) {
@@ -25,7 +26,7 @@ func ask(t *testing.T, op string, in any) (any, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := answer(q)
+	r := answer(q, time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC))
 	if r.Error != nil {
 		return nil, r.Error.Type
 	}
