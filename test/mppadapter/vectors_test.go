@@ -39,7 +39,7 @@ func ask(t *testing.T, op string, in any) (any, string) {
 func TestVectors(t *testing.T) {
 	for file, ops := range map[string][2]string{
 		"www-authenticate.json": {"challenge.parse", "challenge.format"},
-		"authorization.json":    {"credential.parse", ""},
+		"authorization.json":    {"credential.parse", "credential.format"},
 		"base64url.json":        {"base64url.decode", "base64url.encode"},
 	} {
 		var f struct{ Scenarios []map[string]any }
@@ -63,6 +63,11 @@ func TestVectors(t *testing.T) {
 					continue
 				}
 				got, kind := ask(t, ops[i], c.in)
+				if ops[i] == "credential.format" && kind == "" {
+					// Decoding the vector lost its member order: compare what is said.
+					got, kind = ask(t, "credential.parse", got)
+					c.want = plain
+				}
 				if m, ok := exp.(map[string]any); ok {
 					if kind != m["error_type"] {
 						t.Errorf("%s %s: error %q, want %v", name, c.key, kind, m["error_type"])
