@@ -17,7 +17,7 @@ var ErrFile = errors.New("not a private file of this wallet")
 
 // readPrivate returns nil and no error when there is no file.
 func readPrivate(path string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0) //nolint:gosec // the owner of the wallet names its files
+	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -69,7 +69,7 @@ func writePrivate(path string, data []byte) error {
 }
 
 func removePrivate(path string) error {
-	if err := os.Remove(path); err != nil { //nolint:gosec // the owner of the wallet names its files
+	if err := os.Remove(path); err != nil {
 		if errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
@@ -79,7 +79,7 @@ func removePrivate(path string) error {
 }
 
 func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the owner of the wallet names its files
+	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("sync %s: %w", dir, err)
 	}
