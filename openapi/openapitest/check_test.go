@@ -91,8 +91,8 @@ func TestCheck(t *testing.T) {
 		{"unauthorized", "GET /payments/pay_1", "", answer(401, asProblem, `{"type":"about:blank","title":"Unauthorized","status":401}`, `WWW-Authenticate: Bearer realm="x"`), ""},
 		{"unauthorized without saying how", "GET /payments/pay_1", "", answer(401, asProblem, `{"type":"about:blank","title":"Unauthorized","status":401}`), "WWW-Authenticate"},
 
-		{"a signed event", "POST /webhooks/stripe Stripe-Signature: t=1,v1=00", `{"id":"evt_1"}`, answer(200, "", ""), ""},
-		{"an unsigned event taken", "POST /webhooks/stripe", `{"id":"evt_1"}`, answer(200, "", ""), "not described"},
+		{"a signed event", "POST /webhooks/stripe Stripe-Signature: t=1,v1=00", `{"id":"evt_1"}`, answer(200, asJSON, `{"received":true}`), ""},
+		{"an unsigned event taken", "POST /webhooks/stripe", `{"id":"evt_1"}`, answer(200, asJSON, `{"received":true}`), "not described"},
 		{"an unsigned event refused", "POST /webhooks/stripe", `{"id":"evt_1"}`, answer(400, asProblem, `{"type":"about:blank","title":"Bad Request","status":400}`), ""},
 
 		{"a page of payments", "GET /admin/payments?limit=2&state=settled", "", answer(200, asJSON, `{"payments":[]}`, noStore), ""},
