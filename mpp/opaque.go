@@ -53,12 +53,13 @@ func openOpaque(wire string) (map[string]string, error) {
 	return m, nil
 }
 
-// sameScope compares a trusted map with the live request.
-func sameScope(m map[string]string, sc *payment.Scope, version string) error {
+// sameScope compares a trusted map with the live request; the price version is
+// compared with the offer.
+func sameScope(m map[string]string, sc *payment.Scope) error {
 	sum := sha256.Sum256([]byte(sc.Target))
 	if len(m) != 7 || len(m["n"]) != base64.RawURLEncoding.EncodedLen(nonceBytes) ||
 		m["m"] != sc.Method || m["r"] != sc.Route || m["t"] != sc.Tenant ||
-		m["p"] != EncodeBase64(sum[:]) || m["v"] != version {
+		m["p"] != EncodeBase64(sum[:]) {
 		return errScope
 	}
 	return nil

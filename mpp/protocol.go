@@ -247,19 +247,12 @@ func (d *dialect) Credential(r *http.Request, sc payment.Scope, now time.Time) (
 	if c.Challenge.Realm != d.realm || c.Challenge.Header != d.header || field != want {
 		return none, refuse(payment.KindInvalidChallenge, foreign, errors.New("realm or field"))
 	}
-	o, kind := d.find(&c.Challenge)
-	if o == nil {
-		return none, refuse(kind, "This offer is not made for this request.", payment.ErrNotOffered)
-	}
-	if err := sameScope(scope, &sc, o.offer.Quote.Version); err != nil {
+	if err := sameScope(scope, &sc); err != nil {
 		return none, refuse(payment.KindInvalidChallenge, foreign, err)
 	}
 	expires, err := time.Parse(expiresLayout, c.Challenge.Expires)
 	if err != nil {
 		return none, refuse(payment.KindInvalidChallenge, foreign, errors.New("expires"))
-	}
-	if !now.Before(expires) {
-		return none, refuse(payment.KindPaymentExpired, "The challenge has expired.", nil)
 	}
 	if c.Challenge.Digest != sc.Digest {
 		return none, refuse(payment.KindInvalidChallenge, "The body is not the one that was priced.", errors.New("digest"))
@@ -268,20 +261,47 @@ func (d *dialect) Credential(r *http.Request, sc payment.Scope, now time.Time) (
 	if err != nil {
 		return none, refuse(payment.KindMalformedCredential, "The credential cannot be read.", err)
 	}
-	return payment.Credential{
-		Protocol: "mpp", ChallengeID: c.Challenge.ID, Offer: o.offer, Scope: sc, Payload: payload,
-		Hash: hashCredential(c.Challenge.ID, payload), Expires: expires,
-	}, nil
+	cred := payment.Credential{
+		Protocol: "mpp", ChallengeID: c.Challenge.ID, Scope: sc, Payload: payload,
+		Offer: payment.Offer{Method: c.Challenge.Method, Intent: c.Challenge.Intent},
+		Hash:  hashCredential(c.Challenge.ID, payload), Expires: expires,
+	}
+	o, kind := d.find(&c.Challenge, scope["v"])
+	if o == nil {
+		return cred, refuse(kind, "This offer is not made for this request.", payment.ErrNotOffered)
+	}
+	cred.Offer = o.offer
+	if !now.Before(expires) {
+		return cred, refuse(payment.KindPaymentExpired, "The challenge has expired.", nil)
+	}
+	return cred, nil
 }
 
-func (d *dialect) find(c *Challenge) (*compiled, payment.Kind) {
+// Fingerprint implements [payment.Protocol].
+func (p *Protocol) Fingerprint(h http.Header) (string, error) {
+	token, _, n := presented(h)
+	if n != 1 {
+		return "", payment.ErrNoCredential
+	}
+	c, err := decodeCredential(token, p.cfg.MaxCredential)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", payment.ErrNoCredential, err)
+	}
+	payload, err := Canonical(c.Payload)
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", payment.ErrNoCredential, err)
+	}
+	return hashCredential(c.Challenge.ID, payload), nil
+}
+
+func (d *dialect) find(c *Challenge, version string) (*compiled, payment.Kind) {
 	kind := payment.KindMethodUnsupported
 	for i := range d.offers {
 		o := &d.offers[i]
 		if o.offer.Method != c.Method || o.offer.Intent != c.Intent {
 			continue
 		}
-		if o.request == c.Request {
+		if o.request == c.Request && o.offer.Quote.Version == version {
 			return o, 0
 		}
 		kind = payment.KindInvalidChallenge

@@ -3,6 +3,7 @@ package payment
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -12,18 +13,28 @@ import (
 
 // Report is what an [Audit] found. It is clean when Breaks is empty.
 type Report struct {
-	Payments, Entries int
+	Payments int `json:"payments"`
+	Entries  int `json:"entries"`
 	// Balances is debit minus credit per account and currency: "revenue USD/2".
-	Balances map[string]int64
+	Balances map[string]int64 `json:"balances"`
 	// Breaks names each broken invariant with what broke it.
-	Breaks []Break
+	Breaks []Break `json:"breaks"`
 }
+
+// Accounts are the names in Balances, in order.
+func (r Report) Accounts() []string { return slices.Sorted(maps.Keys(r.Balances)) }
 
 // Break is one broken invariant (security model 5.1).
 type Break struct {
-	Invariant string
-	Payment   string
-	What      string
+	Invariant string `json:"invariant"`
+	Payment   string `json:"payment,omitempty"`
+	What      string `json:"what"`
+}
+
+// Books is the half of [Store] that an [Audit] reads.
+type Books interface {
+	List(ctx context.Context, f Filter, after string, limit int) ([]Payment, error)
+	Entries(ctx context.Context, after int64, limit int) ([]PositionedEntry, error)
 }
 
 type tally struct {
@@ -31,7 +42,7 @@ type tally struct {
 	kinds    map[string]map[string]Entry // payment → kind → entry
 	open     map[string]int64            // what open entitlements add up to
 	due      map[string]int64            // what refunds under way add up to
-	owed     map[string]int64            // receivable per method and currency
+	owed     map[string]int64            // receivable and disputed, per method and currency
 	charges  map[string]string           // challenge → payment that was charged
 	spent    map[string]string           // instrument → live payment
 	overtime time.Time
@@ -41,9 +52,9 @@ type tally struct {
 // and instruments, one fate per settled payment, entries that match states, and
 // balances that match what is owed. now judges windows; recovery is given
 // grace to act on a window that has just ended.
-func Audit(ctx context.Context, s Store, now time.Time, grace time.Duration) (Report, error) {
+func Audit(ctx context.Context, s Books, now time.Time, grace time.Duration) (Report, error) {
 	t := tally{
-		report: Report{Balances: map[string]int64{}}, kinds: map[string]map[string]Entry{},
+		report: Report{Balances: map[string]int64{}, Breaks: []Break{}}, kinds: map[string]map[string]Entry{},
 		open: map[string]int64{}, due: map[string]int64{}, owed: map[string]int64{},
 		charges: map[string]string{}, spent: map[string]string{}, overtime: now.Add(-grace),
 	}
@@ -170,8 +181,9 @@ func (t *tally) owes(p Payment) {
 	if !p.SettledAt.IsZero() && p.State != StateRefunded {
 		t.owed[AccountReceivable+p.Method+u] += p.Amount.Units()
 	}
-	if _, disputed := t.report.Balances[AccountDisputed+p.Method+u]; disputed && p.Disputed {
+	if p.Disputed {
 		t.owed[AccountReceivable+p.Method+u] -= p.Amount.Units()
+		t.owed[AccountDisputed+p.Method+u] += p.Amount.Units()
 	}
 	switch {
 	case p.State == StateSettled && p.Delivery != DeliveryDelivered:
@@ -200,7 +212,7 @@ func (t *tally) balances() {
 			check("I8", AccountUndelivered+u, -t.open[u])
 			check("I8", AccountRefundsDue+u, -t.due[u])
 		}
-		if strings.HasPrefix(account, AccountReceivable) {
+		if strings.HasPrefix(account, AccountReceivable) || strings.HasPrefix(account, AccountDisputed) {
 			check("I6", account, t.owed[account])
 		}
 	}

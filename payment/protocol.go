@@ -12,6 +12,10 @@ type Protocol interface {
 	// Presents reports whether the header carries anything that claims to be a
 	// credential of this protocol, well-formed or not. It must be cheap.
 	Presents(h http.Header) bool
+	// Fingerprint is the [Credential.Hash] of the one credential in h, whose
+	// binding it does not check: whoever holds a credential may ask after its
+	// payment. [ErrNoCredential] when there is none that can be read.
+	Fingerprint(h http.Header) (string, error)
 	// Compile renders what stays the same for every request that gets these
 	// offers. Offers are in the seller's order of preference; those the protocol
 	// cannot express are left out, and with none left it returns [ErrNotOffered].
@@ -26,7 +30,9 @@ type Dialect interface {
 	Challenge(h http.Header, r *http.Request, s Scope, now time.Time) error
 	// Credential reads the credential in r and checks it against these offers,
 	// the scope and the time, touching neither store nor network. Errors are
-	// *[Error]; [ErrNoCredential] when there is none.
+	// *[Error]; [ErrNoCredential] when there is none. A credential that is rightly
+	// bound to the request but has expired, or answers an offer of the past, is
+	// returned beside its error, so that a payment it began can be collected.
 	Credential(r *http.Request, s Scope, now time.Time) (Credential, error)
 	// Receipt adds the protocol's receipt headers for a settled payment to the
 	// header of a successful answer. token is our signed receipt, or empty.

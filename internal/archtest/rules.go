@@ -44,7 +44,8 @@ var house = []houseRule{
 	{"x402/...", []string{"payment", "money"}},
 	{"openapi/...", []string{"payment", "money"}},
 	{"receipts/...", []string{"payment", "money"}},
-	{"wallet/...", []string{"payment", "money"}},
+	// The paying side stands above the codecs, as the command does for the selling side.
+	{"wallet/...", []string{"mpp", "payment", "money"}},
 	{"ucp/...", []string{"ucp/...", "checkout", "payment", "money"}},
 
 	// The stand-ins are other people's servers: they share no product code, or
@@ -63,6 +64,7 @@ var house = []houseRule{
 	{"internal/httpsig", nil},
 	{"internal/idempotency", nil},
 	{"internal/archtest", nil},
+	{"internal/testhook", nil},
 
 	{"cmd/...", []string{anything}},
 	{"docs/...", []string{anything}},

@@ -1,0 +1,11 @@
+// Package gate puts a price on HTTP requests: it quotes, challenges with 402,
+// verifies, settles through a [payment.Processor], serves, and adds receipts.
+//
+// A [Gate] holds what all priced routes share. [Gate.Handle] wraps one handler;
+// [Gate.Router] compiles a table of routes that fails closed. Every request is
+// read once into a canonical form (internal/canonical) that is what routes
+// match, what a payment buys and what the handler gets.
+//
+// Nothing of a priced answer leaves before its payment is settled, and an
+// unpaid or forged request causes no write and no call.
+package gate

@@ -1,0 +1,206 @@
+package gate
+
+import (
+	"net/http"
+	"strings"
+
+	"paywall/payment"
+)
+
+// Fields that this package speaks.
+const (
+	paymentIDField = "Paywall-Payment-Id"
+	receiptField   = "Paywall-Receipt"
+	// unreachedField is set by a handler on an answer of its own when it can prove
+	// that no upstream has seen the request; it goes no further than the gate.
+	unreachedField = "Paywall-Unreached"
+)
+
+// inbound are fields that a handler never sees: payment is settled before it,
+// and what says who the client is or which resource is meant is ours to say.
+var inbound = map[string]bool{
+	"Payment-Authorization": true, "Payment-Signature": true, "Payment-Required": true, "Payment-Response": true,
+	"Payment-Receipt": true, "Accept-Payment": true, "Content-Digest": false,
+	paymentIDField: true, receiptField: true, "Forwarded": true,
+	"X-Http-Method": true, "X-Http-Method-Override": true, "X-Method-Override": true,
+	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Proxy-Authenticate": true,
+	"Proxy-Authorization": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "X-Real-Ip": true, "True-Client-Ip": true,
+	"Idempotency-Key": false,
+}
+
+var inboundPrefixes = []string{"X-Payment", "X-Forwarded-", "X-Original-", "X-Rewrite-", "X-Accel-", "Paywall-"}
+
+// cleanRequest copies the request's fields without those that are between the
+// payer and us. Values are shared, not copied.
+func (x *exchange) cleanRequest() http.Header {
+	in := x.r.Header
+	out := make(http.Header, len(in)+2)
+	upgrade := upgradeOf(in)
+	var hop map[string]bool
+	for _, line := range in["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			if hop == nil {
+				hop = map[string]bool{}
+			}
+			hop[http.CanonicalHeaderKey(strings.TrimSpace(name))] = true
+		}
+	}
+	for name, values := range in {
+		if inbound[name] || hop[name] || strings.IndexByte(name, '_') >= 0 || hasPrefix(name, inboundPrefixes) {
+			continue
+		}
+		out[name] = values
+	}
+	if x.ours(in) {
+		delete(out, "Authorization")
+	}
+	if upgrade != "" {
+		out["Connection"], out["Upgrade"] = []string{"Upgrade"}, []string{upgrade}
+	} else {
+		delete(out, "Upgrade")
+	}
+	return out
+}
+
+// ours reports whether Authorization holds a payment or a receipt; the
+// upstream's own credentials pass.
+func (x *exchange) ours(h http.Header) bool {
+	if len(h["Authorization"]) == 0 {
+		return false
+	}
+	for _, p := range x.g.cfg.Protocols {
+		if p.Presents(http.Header{"Authorization": h["Authorization"]}) {
+			return true
+		}
+	}
+	if x.g.cfg.Receipts == nil {
+		return false
+	}
+	_, ok := x.g.cfg.Receipts.Bearer(h)
+	return ok
+}
+
+func upgradeOf(h http.Header) string {
+	for _, line := range h["Connection"] {
+		for name := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(name), "upgrade") && len(h["Upgrade"]) == 1 {
+				return h["Upgrade"][0]
+			}
+		}
+	}
+	return ""
+}
+
+func hasPrefix(name string, prefixes []string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// outbound are fields that only we, or nobody, may send to a payer.
+var outbound = []string{
+	"Payment-Receipt", "Payment-Response", "Payment-Required", "X-Payment-Response", "Settlement-Overrides",
+	paymentIDField, receiptField, unreachedField, "Surrogate-Control", "Cdn-Cache-Control", "Cloudflare-Cdn-Cache-Control", "X-Accel-Redirect",
+	"X-Accel-Buffering", "X-Accel-Charset", "X-Accel-Expires", "X-Accel-Limit-Rate",
+}
+
+// cleanResponse takes payment headers out of what a handler says.
+func cleanResponse(h http.Header, protocols []payment.Protocol) {
+	for _, name := range outbound {
+		delete(h, name)
+	}
+	if lines, ok := h["Www-Authenticate"]; ok && len(protocols) > 0 {
+		var keep []string
+		for _, line := range lines {
+			// One line may hold several challenges; one that names the scheme anywhere
+			// outside our control goes altogether.
+			if !strings.Contains(strings.ToLower(line), "payment") {
+				keep = append(keep, line)
+			}
+		}
+		if len(keep) == 0 {
+			delete(h, "Www-Authenticate")
+		} else {
+			h["Www-Authenticate"] = keep
+		}
+	}
+}
+
+// setPrivate keeps a paid answer with its payer.
+func setPrivate(h http.Header) {
+	h["Cache-Control"] = []string{"private, no-store"}
+	delete(h, "Expires")
+	h.Add("Vary", "Authorization, Payment-Authorization, Payment-Signature")
+}
+
+// Lists for browsers; no credentials, so any origin may ask.
+const (
+	exposed = "WWW-Authenticate, Payment-Receipt, Paywall-Receipt, Paywall-Payment-Id, Retry-After"
+	allowed = "Authorization, Payment-Authorization, Accept-Payment, Idempotency-Key, Content-Type, Content-Digest"
+)
+
+// expose lets scripts of other origins read our fields, beside what the
+// handler lets them read.
+func (x *exchange) expose(h http.Header) {
+	if len(x.r.Header["Origin"]) == 0 {
+		return
+	}
+	if h.Get("Access-Control-Allow-Origin") == "" {
+		h.Set("Access-Control-Allow-Origin", "*")
+	}
+	h.Add("Access-Control-Expose-Headers", exposed)
+}
+
+// options answers in place of the resource: a preflight is never priced and
+// never reaches it.
+func (x *exchange) options(r *Router) {
+	methods := patternMethods
+	if x.c.Path != "" {
+		if methods = r.methodsOf(x.c.Path); len(methods) == 0 {
+			x.unmatched(r)
+			return
+		}
+	}
+	x.allow(methods)
+}
+
+func (x *exchange) allow(methods []string) {
+	h := x.w.Header()
+	list := strings.Join(methods, ", ")
+	h.Set("Allow", list+", OPTIONS")
+	if len(x.r.Header["Origin"]) > 0 && len(x.r.Header["Access-Control-Request-Method"]) > 0 {
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Set("Access-Control-Allow-Methods", list)
+		h.Set("Access-Control-Allow-Headers", allowedHeaders(x.r.Header.Get("Access-Control-Request-Headers")))
+		h.Set("Access-Control-Max-Age", "600")
+	}
+	x.ev.Outcome, x.ev.Status = OutcomeFree, http.StatusNoContent
+	x.w.WriteHeader(http.StatusNoContent)
+}
+
+// allowedHeaders is our list and what the page asks for, as far as it is field
+// names: "*" does not cover Authorization.
+func allowedHeaders(asked string) string {
+	list := allowed
+	if len(asked) > 1024 {
+		return list
+	}
+	have := strings.ToLower(allowed)
+	for name := range strings.SplitSeq(asked, ",") {
+		name = strings.TrimSpace(name)
+		if name == "" || strings.Contains(have, strings.ToLower(name)) || !token(name) {
+			continue
+		}
+		list += ", " + name
+	}
+	return list
+}
+
+func token(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool {
+		return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}) < 0
+}

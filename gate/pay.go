@@ -1,0 +1,286 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"paywall/payment"
+)
+
+// pay verifies the credential of a protocol, settles it and serves the request.
+func (x *exchange) pay(protocol int) {
+	d := x.terms.dialects[protocol]
+	x.ev.Protocol = x.g.cfg.Protocols[protocol].Name()
+	if d == nil {
+		x.refuse(&payment.Error{Kind: payment.KindMethodUnsupported, Detail: "This protocol is not offered here."})
+		return
+	}
+	cred, err := d.Credential(x.r, x.scope, x.now)
+	late := err != nil && cred.ChallengeID != ""
+	if err != nil && !late {
+		x.refuse(err)
+		return
+	}
+	if x.repeat(cred.Hash) {
+		return
+	}
+	// Copies of one credential arrive together when a client retries in haste: one
+	// goes on, the others wait for its answer and cost nothing.
+	flight, first := x.g.flights.join(cred.Hash)
+	if !first {
+		x.follow(flight, cred.Hash)
+		return
+	}
+	defer x.g.flights.land(cred.Hash, flight)
+	if x.repeat(cred.Hash) {
+		return // it landed between the two looks
+	}
+	var pay payment.Payment
+	if late {
+		pay, err = x.resume(cred, err)
+	} else {
+		pay, err = x.settle(cred)
+	}
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	x.ev.Payment = pay.ID
+	if pay.Delivery == payment.DeliveryDelivered {
+		x.refuse(&payment.Error{Kind: payment.KindInvalidChallenge, Detail: "This challenge has been used; what it paid for was delivered.", PaymentID: pay.ID})
+		return
+	}
+	x.dispatch(pay, d, cred.Hash)
+}
+
+func (x *exchange) settle(cred payment.Credential) (payment.Payment, error) {
+	// A well-bound credential with a bad token costs a call of the rail: a client
+	// that keeps failing is slowed down before the next one.
+	if !x.g.limits.mayFail(x.g.cfg.Client(x.r)) {
+		return payment.Payment{}, errLimited
+	}
+	if err := x.remember(cred); err != nil {
+		return payment.Payment{}, err
+	}
+	pay, err := x.g.cfg.Processor.Charge(x.r.Context(), cred, payment.Entitlement{
+		Window: x.route.window(x.c.Method), Redeliver: x.route.idempotent(x.c.Method),
+	})
+	return pay, err //nolint:wrapcheck // *payment.Error, classed at the edge
+}
+
+// resume collects what a credential paid for in time; it begins no payment.
+func (x *exchange) resume(cred payment.Credential, why error) (payment.Payment, error) {
+	pay, err := x.g.cfg.Processor.Resume(x.r.Context(), cred)
+	if errors.Is(err, payment.ErrNotFound) {
+		return payment.Payment{}, why
+	}
+	return pay, err //nolint:wrapcheck // *payment.Error, classed at the edge
+}
+
+var (
+	errLimited = errors.New("too many refused payments from this client")
+	errKeyUsed = errors.New("idempotency key of another request")
+)
+
+// remember ties an Idempotency-Key to this request and this challenge. A second
+// payment under the key, while an earlier one lives, is not begun: whoever lost
+// an answer must present what it paid with, not pay again.
+func (x *exchange) remember(cred payment.Credential) error {
+	fields := x.r.Header["Idempotency-Key"]
+	if x.g.cfg.Keys == nil || safe(x.c.Method) || len(fields) == 0 {
+		return nil
+	}
+	if len(fields) > 1 || len(fields[0]) == 0 || len(fields[0]) > 255 {
+		return &payment.Error{Kind: payment.KindBadRequest, Detail: "The Idempotency-Key must be one value of 1 to 255 bytes."}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), 10*time.Second)
+	defer cancel()
+	key := fields[0]
+	// The value is challenge and end: a payment that was not begun by then never is.
+	value := cred.ChallengeID + " " + strconv.FormatInt(cred.Expires.Unix(), 10)
+	for {
+		existing, conflict, err := x.g.cfg.Keys.Remember(ctx, x.scope.Tenant, key, x.scope.Hash(), value)
+		switch {
+		case err != nil:
+			return &payment.Error{Kind: payment.KindInternal, Detail: "The request could not be recorded; nothing was charged.", RetryAfter: 5 * time.Second, Err: err}
+		case conflict:
+			return errKeyUsed
+		case existing == "" || existing == value:
+			return nil
+		}
+		id, end, _ := strings.Cut(existing, " ")
+		until, err := strconv.ParseInt(end, 10, 64)
+		if err != nil {
+			return &payment.Error{Kind: payment.KindInternal, Detail: "The request could not be looked up; nothing was charged.", Err: err}
+		}
+		dead, err := x.g.cfg.Processor.Closed(ctx, id, time.Unix(until, 0))
+		switch {
+		case err != nil:
+			return &payment.Error{Kind: payment.KindInternal, Detail: "The request could not be looked up; nothing was charged.", RetryAfter: 5 * time.Second, Err: err}
+		case !dead:
+			return &payment.Error{Kind: payment.KindInProgress, Detail: "An earlier payment was made under this Idempotency-Key; present its credential again. Nothing was charged now.", RetryAfter: time.Second}
+		}
+		key += "\x00" // the earlier attempt came to nothing; the next one has a row of its own
+		if len(key) > 300 {
+			return &payment.Error{Kind: payment.KindBadRequest, Detail: "Too many payments failed under this Idempotency-Key; use another."}
+		}
+	}
+}
+
+// dispatch serves a settled payment.
+func (x *exchange) dispatch(pay payment.Payment, d payment.Dialect, hash string) {
+	pay, err := x.g.cfg.Processor.Dispatch(x.r.Context(), pay, !x.route.idempotent(x.c.Method))
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	x.ev.Payment = pay.ID
+	dw := &deliveryWriter{x: x, pay: pay, dialect: d, keep: x.g.cfg.Limits.Answer, declared: -1}
+	aborted := dw.run(x.outgoing(&pay))
+	x.ev.Status = dw.status
+	if dw.complete(aborted) {
+		x.delivered(dw, hash)
+		return
+	}
+	x.failed(dw, hash, aborted)
+}
+
+func (x *exchange) delivered(dw *deliveryWriter, hash string) {
+	x.ev.Outcome = OutcomePaid
+	// The payer has its answer before we write that it has.
+	dw.flush()
+	x.g.cfg.Point("last_byte")
+	if hash != "" {
+		x.g.stash.put(hash, dw.answer())
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), 15*time.Second)
+	defer cancel()
+	if err := x.g.cfg.Processor.Delivered(ctx, dw.pay, dw.receiptID); err != nil {
+		x.ev.Err = err
+	}
+}
+
+// failed ends a dispatch that did not come to its end, and says so when nothing
+// was written yet.
+func (x *exchange) failed(dw *deliveryWriter, hash string, aborted bool) {
+	x.ev.Outcome = OutcomeFailed
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), 30*time.Second)
+	defer cancel()
+	again := x.route.idempotent(x.c.Method) || dw.refusedByHandler() || !dw.reached
+	if !again && dw.accepted && !aborted && hash != "" {
+		// The upstream has done its work and only the payer is gone. It must not run
+		// again, but its answer is here: it waits for the payer, who is refunded if
+		// it does not come.
+		if a := dw.answer(); a != nil {
+			pay, id := dw.pay, dw.receiptID
+			a.owed = func(ctx context.Context, collected bool) error {
+				if collected {
+					return x.g.cfg.Processor.Delivered(ctx, pay, id) //nolint:wrapcheck // logged as it is
+				}
+				_, err := x.g.cfg.Processor.Undelivered(ctx, pay, false, "not_collected")
+				return err //nolint:wrapcheck // logged as it is
+			}
+			x.g.stash.put(hash, a)
+			return
+		}
+	}
+	pay, err := x.g.cfg.Processor.Undelivered(ctx, dw.pay, again, dw.reason(aborted))
+	if err != nil {
+		x.ev.Err = err
+		pay = dw.pay
+	}
+	if dw.wrote {
+		if aborted || !dw.passed {
+			panic(http.ErrAbortHandler) // the payer must see that the answer is cut off
+		}
+		return
+	}
+	x.undelivered(pay)
+}
+
+// undelivered tells the payer what became of a payment whose request failed.
+func (x *exchange) undelivered(pay payment.Payment) {
+	h := x.w.Header()
+	clear(h)
+	h.Set(paymentIDField, pay.ID)
+	if pay.State == payment.StateSettled {
+		h.Set("Retry-After", "5")
+		x.problemWith(http.StatusBadGateway, "The service behind this payment failed. The payment is kept: send the same request with the same credential again, or be refunded when its time is over.", pay.ID)
+		return
+	}
+	x.problemWith(http.StatusBadGateway, "The service behind this payment failed. The payment is being refunded.", pay.ID)
+}
+
+// follow waits for the answer of another copy of the same credential.
+func (x *exchange) follow(f *flight, hash string) {
+	t := time.NewTimer(x.g.cfg.Limits.Join)
+	defer t.Stop()
+	select {
+	case <-f.done:
+	case <-t.C:
+	case <-x.r.Context().Done():
+	}
+	if x.repeat(hash) {
+		return
+	}
+	x.refuse(&payment.Error{Kind: payment.KindInProgress, Detail: "This payment is being worked on; present the same credential again.", RetryAfter: time.Second})
+}
+
+// repeat writes the stored answer of a delivery, if there is one for exactly this credential.
+func (x *exchange) repeat(hash string) bool {
+	a := x.g.stash.get(hash)
+	if a == nil {
+		return false
+	}
+	x.ev.Outcome, x.ev.Status = OutcomeRepeated, a.status
+	h := x.w.Header()
+	for k, v := range a.header {
+		h[k] = v
+	}
+	x.w.WriteHeader(a.status)
+	if x.c.Method == http.MethodHead {
+		return true
+	}
+	if _, err := x.w.Write(a.body); err != nil {
+		x.ev.Err = err
+		return true
+	}
+	if a.owed != nil && http.NewResponseController(x.w).Flush() == nil && x.r.Context().Err() == nil {
+		x.g.stash.collected(hash, a)
+	}
+	return true
+}
+
+// flights are the credentials that are being worked on by this process.
+type flights struct {
+	mu   sync.Mutex // guards open
+	open map[string]*flight
+}
+
+type flight struct{ done chan struct{} }
+
+func (f *flights) join(hash string) (*flight, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if one, ok := f.open[hash]; ok {
+		return one, false
+	}
+	if f.open == nil {
+		f.open = map[string]*flight{}
+	}
+	one := &flight{done: make(chan struct{})}
+	f.open[hash] = one
+	return one, true
+}
+
+func (f *flights) land(hash string, one *flight) {
+	f.mu.Lock()
+	delete(f.open, hash)
+	f.mu.Unlock()
+	close(one.done)
+}

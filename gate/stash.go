@@ -1,0 +1,147 @@
+package gate
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// answer is what a credential bought, kept for repeats of that very credential.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	// owed, if set, ends a delivery that the payer has not had yet: collected, or
+	// given up and refunded.
+	owed func(ctx context.Context, collected bool) error
+
+	until time.Time
+	timer *time.Timer
+}
+
+func (a *answer) size() int64 { return int64(len(a.body)) + 1024 }
+
+// stash keeps answers in memory, bounded in size and time. What is lost with it
+// is served again or refunded by the payment's own record.
+type stash struct {
+	limits Limits
+	now    func() time.Time
+
+	mu     sync.Mutex // guards what follows
+	byHash map[string]*answer
+	order  []string // oldest first
+	total  int64
+	ending sync.WaitGroup
+}
+
+func newStash(l Limits, now func() time.Time) *stash {
+	return &stash{limits: l, now: now, byHash: map[string]*answer{}}
+}
+
+// put keeps a; nil is nothing to keep.
+func (s *stash) put(hash string, a *answer) {
+	if a == nil {
+		return
+	}
+	a.until = s.now().Add(s.limits.AnswerFor)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(hash, nil)
+	s.byHash[hash] = a
+	s.order = append(s.order, hash)
+	s.total += a.size()
+	if a.owed != nil {
+		a.timer = time.AfterFunc(s.limits.AnswerFor, func() { s.expire(hash, a) })
+	}
+	for len(s.order) > 1 && (s.total > s.limits.Answers || s.now().After(s.oldest().until)) {
+		s.drop(s.order[0], s.giveUp)
+	}
+}
+
+func (s *stash) oldest() *answer { return s.byHash[s.order[0]] }
+
+// get returns the answer, or nil.
+func (s *stash) get(hash string) *answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.byHash[hash]
+	if a == nil || s.now().After(a.until) {
+		return nil
+	}
+	return a
+}
+
+// drop forgets an answer; end is told of one that is still owed. The caller holds mu.
+func (s *stash) drop(hash string, end func(*answer)) {
+	a := s.byHash[hash]
+	if a == nil {
+		return
+	}
+	delete(s.byHash, hash)
+	s.total -= a.size()
+	for i, h := range s.order {
+		if h == hash {
+			s.order = append(s.order[:i], s.order[i+1:]...)
+			break
+		}
+	}
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	if a.owed != nil && end != nil {
+		end(a)
+	}
+}
+
+func (s *stash) expire(hash string, a *answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byHash[hash] == a {
+		s.drop(hash, s.giveUp)
+	}
+}
+
+// giveUp refunds beside the caller, who may hold a lock. The caller holds mu.
+func (s *stash) giveUp(a *answer) {
+	end := a.owed
+	a.owed = nil
+	s.ending.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		// What fails here is taken up by recovery when the lease is over.
+		_ = end(ctx, false)
+	})
+}
+
+// collected ends the delivery of an answer that the payer has had now.
+func (s *stash) collected(hash string, a *answer) {
+	s.mu.Lock()
+	end := a.owed
+	if s.byHash[hash] != a || end == nil {
+		s.mu.Unlock()
+		return
+	}
+	a.owed = nil
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	_ = end(ctx, true)
+}
+
+// close gives up what is owed and waits for it.
+func (s *stash) close() {
+	s.mu.Lock()
+	for len(s.order) > 0 {
+		s.drop(s.order[0], s.giveUp)
+	}
+	s.mu.Unlock()
+	s.ending.Wait()
+}
+
+// Close refunds what was answered by a handler but not collected by its payer.
+// Call it when no request is being served any more.
+func (g *Gate) Close() { g.stash.close() }

@@ -1,0 +1,304 @@
+package gate
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"paywall/payment"
+)
+
+// plainWriter passes an answer on without our fields in it.
+type plainWriter struct {
+	http.ResponseWriter
+
+	x      *exchange
+	paid   bool // the answer is for one payer alone
+	status int
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *plainWriter) WriteHeader(status int) {
+	if status < 200 && status != http.StatusSwitchingProtocols {
+		return // early hints may name what is to be paid for
+	}
+	if w.status != 0 {
+		return
+	}
+	w.status = status
+	w.head()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *plainWriter) head() {
+	h := w.Header()
+	cleanResponse(h, w.x.g.cfg.Protocols)
+	if w.paid {
+		setPrivate(h)
+	}
+	w.x.expose(h)
+}
+
+// Write implements [http.ResponseWriter].
+func (w *plainWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	w.x.extend(w.ResponseWriter)
+	return w.ResponseWriter.Write(b) //nolint:wrapcheck // the handler's own error
+}
+
+// Flush implements [http.Flusher].
+func (w *plainWriter) Flush() {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	_ = http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Hijack implements [http.Hijacker], for upgrades.
+func (w *plainWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if w.status == 0 {
+		w.status = http.StatusSwitchingProtocols
+		w.head()
+	}
+	return hijack(w.ResponseWriter)
+}
+
+// Unwrap serves [http.ResponseController].
+func (w *plainWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func hijack(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
+	c, rw, err := http.NewResponseController(w).Hijack()
+	if err == nil {
+		// The upgraded connection has no requests, so no deadlines of requests.
+		err = c.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("hijack: %w", err)
+	}
+	return c, rw, nil
+}
+
+// extend gives the peer time for one more write.
+func (x *exchange) extend(w http.ResponseWriter) {
+	if d := x.g.cfg.Limits.WriteStall; d > 0 {
+		_ = http.NewResponseController(w).SetWriteDeadline(x.g.now().Add(d))
+	}
+}
+
+// deliveryWriter lets through the answer that was paid for, adds its receipts,
+// and knows in the end whether the payer got all of it.
+type deliveryWriter struct {
+	x       *exchange
+	pay     payment.Payment
+	dialect payment.Dialect
+
+	status    int
+	reached   bool // the handler answered something
+	wrote     bool // a head went out
+	accepted  bool // it is what was paid for
+	passed    bool // it is a refusal of the handler that the payer may read
+	hijacked  bool
+	declared  int64 // Content-Length, or -1
+	written   int64
+	err       error
+	receiptID string
+	token     string
+
+	keep   int64 // how much of the body is kept for repeats; 0 none
+	body   bytes.Buffer
+	header http.Header
+}
+
+// run lets the handler answer. It reports whether the handler gave up midway.
+func (w *deliveryWriter) run(out *http.Request) (aborted bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			aborted = true
+			if err, ok := v.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
+				w.x.g.cfg.Logger.ErrorContext(out.Context(), "handler panicked", "payment", w.pay.ID, "route", w.pay.Scope.Route, "panic", fmt.Sprint(v))
+			}
+		}
+	}()
+	w.x.route.Handler.ServeHTTP(w, out)
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	return false
+}
+
+// Header implements [http.ResponseWriter].
+func (w *deliveryWriter) Header() http.Header { return w.x.w.Header() }
+
+// WriteHeader implements [http.ResponseWriter].
+func (w *deliveryWriter) WriteHeader(status int) {
+	if w.status != 0 || (status < 200 && status != http.StatusSwitchingProtocols) {
+		return
+	}
+	w.status, w.reached = status, w.Header().Get(unreachedField) == ""
+	switch {
+	case w.x.route.accepts(status):
+		w.accept()
+	case readable(status):
+		w.passed = true
+		h := w.Header()
+		cleanResponse(h, w.x.g.cfg.Protocols)
+		h.Set(paymentIDField, w.pay.ID)
+		h.Set("Cache-Control", "no-store")
+		w.x.expose(h)
+	default:
+		return // the gate answers in the handler's place
+	}
+	w.wrote = true
+	w.x.w.WriteHeader(status)
+}
+
+// readable reports whether a handler's refusal helps the payer to mend its
+// request. One that asks for payment or credentials would make it pay again.
+func readable(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusProxyAuthRequired:
+		return false
+	}
+	return status >= 400 && status < 500
+}
+
+// accept writes the receipts into the head of the answer.
+func (w *deliveryWriter) accept() {
+	h := w.Header()
+	cleanResponse(h, w.x.g.cfg.Protocols)
+	w.accepted = true
+	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
+		w.declared = n
+	}
+	if rs := w.x.g.cfg.Receipts; rs != nil {
+		token, id, err := rs.Issue(w.pay, w.x.route.Pass)
+		if err != nil {
+			// The goods are paid for: they are not withheld for want of a paper.
+			w.x.g.cfg.Logger.ErrorContext(w.x.r.Context(), "receipt not issued", "payment", w.pay.ID, "err", err)
+		} else {
+			w.token, w.receiptID = token, id
+			h.Set(receiptField, token)
+		}
+	}
+	if w.dialect != nil {
+		if err := w.dialect.Receipt(h, w.pay, w.token); err != nil {
+			w.x.g.cfg.Logger.ErrorContext(w.x.r.Context(), "receipt header not written", "payment", w.pay.ID, "err", err)
+		}
+	}
+	h.Set(paymentIDField, w.pay.ID)
+	setPrivate(h)
+	w.x.expose(h)
+	if strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") || w.declared > w.keep {
+		w.keep = 0
+	}
+	if w.keep > 0 {
+		w.header = maps.Clone(h)
+	}
+	w.x.g.cfg.Point("headers")
+}
+
+// Write implements [http.ResponseWriter].
+func (w *deliveryWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	if !w.wrote {
+		return len(b), nil // not for the payer
+	}
+	if w.keep > 0 && w.accepted {
+		if int64(w.body.Len()+len(b)) > w.keep {
+			w.keep, w.body = 0, bytes.Buffer{}
+		} else {
+			w.body.Write(b)
+		}
+	}
+	w.x.extend(w.x.w)
+	n, err := w.x.w.Write(b)
+	w.written += int64(n)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return n, err //nolint:wrapcheck // the handler's own error
+}
+
+// Flush implements [http.Flusher].
+func (w *deliveryWriter) Flush() {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.wrote {
+		w.flush()
+	}
+}
+
+func (w *deliveryWriter) flush() {
+	if w.hijacked {
+		return
+	}
+	if err := http.NewResponseController(w.x.w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) && w.err == nil {
+		w.err = err
+	}
+}
+
+// Hijack implements [http.Hijacker]: an upgrade is what was paid for.
+func (w *deliveryWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if w.status == 0 {
+		w.status, w.reached = http.StatusSwitchingProtocols, true
+		w.keep = 0
+		w.accept()
+	}
+	c, rw, err := hijack(w.x.w)
+	if err == nil {
+		w.wrote, w.hijacked = true, true
+	}
+	return c, rw, err
+}
+
+// Unwrap serves [http.ResponseController].
+func (w *deliveryWriter) Unwrap() http.ResponseWriter { return w.x.w }
+
+// complete reports whether the payer was sent all of what it paid for.
+func (w *deliveryWriter) complete(aborted bool) bool {
+	switch {
+	case aborted || !w.accepted || w.err != nil:
+		return false
+	case w.hijacked || w.x.c.Method == http.MethodHead || w.status == http.StatusNoContent || w.status == http.StatusNotModified:
+		return true
+	case w.declared >= 0 && w.written != w.declared:
+		return false
+	}
+	return w.x.r.Context().Err() == nil
+}
+
+// refusedByHandler reports a definite answer that no work was done.
+func (w *deliveryWriter) refusedByHandler() bool { return w.status >= 400 && w.status < 500 }
+
+func (w *deliveryWriter) reason(aborted bool) string {
+	switch {
+	case w.accepted && w.err != nil, w.accepted && !aborted:
+		return "payer_gone"
+	case w.accepted:
+		return "upstream_cut_off"
+	case w.status != 0:
+		return "upstream_" + strconv.Itoa(w.status)
+	default:
+		return "upstream_failed"
+	}
+}
+
+// answer is what repeats of the credential get, or nil when it was not kept.
+func (w *deliveryWriter) answer() *answer {
+	if w.keep <= 0 || w.header == nil || (w.declared >= 0 && int64(w.body.Len()) != w.declared && w.x.c.Method != http.MethodHead) {
+		return nil
+	}
+	return &answer{status: w.status, header: w.header, body: w.body.Bytes()}
+}

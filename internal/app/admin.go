@@ -1,0 +1,231 @@
+package app
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strconv"
+	"strings"
+	"time"
+
+	"paywall/internal/problem"
+	"paywall/payment"
+)
+
+// adminHeader must be on every admin request that changes something: a page in
+// a browser cannot send it without a preflight, which is never granted.
+const adminHeader = "Paywall-Admin"
+
+// operator is what the admin listener can do.
+type operator struct {
+	processor *payment.Processor
+	store     payment.Store
+	reload    func() error
+	now       func() time.Time
+	metrics   http.Handler
+	ready     func() (bool, map[string]string)
+	pprof     bool
+}
+
+// handler serves operations on their own listener. Names of this machine only
+// are answered, so that a page that points its own name here gets nothing.
+func (o *operator) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /admin/payments", o.list)
+	mux.HandleFunc("GET /admin/payments/{id}", o.show)
+	mux.HandleFunc("POST /admin/payments/{id}/refund", o.refund)
+	mux.HandleFunc("GET /admin/ledger/verify", o.verify)
+	mux.HandleFunc("POST /admin/settlement/pause", o.pause)
+	mux.HandleFunc("POST /admin/settlement/resume", o.resume)
+	mux.HandleFunc("POST /admin/reload", o.reloadNow)
+	mux.Handle("GET /metrics", o.metrics)
+	mux.HandleFunc("GET /healthz", healthz)
+	mux.HandleFunc("GET /readyz", readyz(o.ready))
+	if o.pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		switch {
+		case !loopbackHost(r.Host):
+			writeProblem(w, http.StatusMisdirectedRequest, "The admin listener answers to loopback names only.")
+		case r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get(adminHeader) == "":
+			writeProblem(w, http.StatusForbidden, "Set the header "+adminHeader+": 1 on requests that change something.")
+		default:
+			mux.ServeHTTP(w, r)
+		}
+	})
+}
+
+func loopbackHost(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.Trim(hostport, "[]")
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func writeProblem(w http.ResponseWriter, status int, detail string) {
+	problem.Document{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}.Write(w)
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		writeProblem(w, http.StatusInternalServerError, "The answer could not be written.")
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(b, '\n'))
+}
+
+func (o *operator) list(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	limit := 50
+	if s := q.Get("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > 1000 {
+			writeProblem(w, http.StatusBadRequest, "limit must be 1 to 1000.")
+			return
+		}
+		limit = n
+	}
+	f := payment.Filter{State: payment.State(q.Get("state")), Delivery: payment.Delivery(q.Get("delivery")), Route: q.Get("route")}
+	list, err := o.store.List(r.Context(), f, q.Get("after"), limit)
+	if err != nil {
+		writeProblem(w, http.StatusServiceUnavailable, "The store cannot be read.")
+		return
+	}
+	page := paymentPage{Payments: make([]paymentView, 0, len(list))}
+	for _, p := range list {
+		page.Payments = append(page.Payments, viewOf(p))
+	}
+	if len(list) == limit {
+		page.Next = list[len(list)-1].ID
+	}
+	writeJSON(w, page)
+}
+
+func (o *operator) show(w http.ResponseWriter, r *http.Request) {
+	p, err := o.store.Get(r.Context(), r.PathValue("id"))
+	if err != nil {
+		o.fail(w, err)
+		return
+	}
+	writeJSON(w, viewOf(p))
+}
+
+func (o *operator) fail(w http.ResponseWriter, err error) {
+	var pe *payment.Error
+	switch {
+	case errors.Is(err, payment.ErrNotFound):
+		writeProblem(w, http.StatusNotFound, "There is no such payment.")
+	case errors.Is(err, payment.ErrState):
+		writeProblem(w, http.StatusConflict, "The payment's state does not allow that: only a settled payment can be refunded.")
+	case errors.As(err, &pe):
+		w.Header().Set("Retry-After", "5")
+		writeProblem(w, http.StatusConflict, pe.Detail)
+	default:
+		writeProblem(w, http.StatusServiceUnavailable, "The store or the processor did not answer; nothing is known to have changed.")
+	}
+}
+
+type reasonBody struct {
+	Reason string `json:"reason"`
+}
+
+// reason reads an optional {"reason":"…"}.
+func reason(w http.ResponseWriter, r *http.Request, fallback string) (string, bool) {
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 4<<10))
+	if err != nil {
+		writeProblem(w, http.StatusBadRequest, "The body cannot be read.")
+		return "", false
+	}
+	if len(b) == 0 {
+		return fallback, true
+	}
+	var body reasonBody
+	if err := json.Unmarshal(b, &body); err != nil || len(body.Reason) > 200 {
+		writeProblem(w, http.StatusBadRequest, `Send {"reason":"…"} of at most 200 bytes, or nothing.`)
+		return "", false
+	}
+	if body.Reason == "" {
+		return fallback, true
+	}
+	return body.Reason, true
+}
+
+func (o *operator) refund(w http.ResponseWriter, r *http.Request) {
+	why, ok := reason(w, r, "operator")
+	if !ok {
+		return
+	}
+	p, err := o.processor.Refund(r.Context(), r.PathValue("id"), why)
+	if err != nil && p.State != payment.StateRefunding {
+		o.fail(w, err)
+		return
+	}
+	writeJSON(w, viewOf(p))
+}
+
+func (o *operator) verify(w http.ResponseWriter, r *http.Request) {
+	report, err := payment.Audit(r.Context(), o.store, o.now(), auditGrace)
+	if err != nil {
+		writeProblem(w, http.StatusServiceUnavailable, "The store cannot be read.")
+		return
+	}
+	writeJSON(w, report)
+}
+
+func (o *operator) pause(w http.ResponseWriter, r *http.Request) {
+	why, ok := reason(w, r, "paused by the operator")
+	if !ok {
+		return
+	}
+	o.setPaused(w, r, why)
+}
+
+func (o *operator) resume(w http.ResponseWriter, r *http.Request) { o.setPaused(w, r, "") }
+
+func (o *operator) setPaused(w http.ResponseWriter, r *http.Request, why string) {
+	if err := o.processor.SetPaused(r.Context(), why); err != nil {
+		writeProblem(w, http.StatusServiceUnavailable, "The store cannot be written; nothing changed.")
+		return
+	}
+	writeJSON(w, map[string]string{"paused": why})
+}
+
+func (o *operator) reloadNow(w http.ResponseWriter, _ *http.Request) {
+	if err := o.reload(); err != nil {
+		writeProblem(w, http.StatusUnprocessableEntity, "The configuration has faults; nothing changed: "+err.Error())
+		return
+	}
+	writeJSON(w, map[string]bool{"reloaded": true})
+}
+
+func healthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, map[string]string{"status": "ok"})
+}
+
+func readyz(ready func() (bool, map[string]string)) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		ok, checks := ready()
+		status := "ready"
+		w.Header().Set("Cache-Control", "no-store")
+		if !ok {
+			status = "not ready"
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		writeJSON(w, map[string]any{"status": status, "checks": checks})
+	}
+}

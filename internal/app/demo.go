@@ -1,0 +1,447 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"paywall/internal/config"
+	"paywall/money"
+	"paywall/payment"
+	"paywall/receipts"
+	"paywall/sandbox"
+	"paywall/wallet"
+)
+
+type demoCmd struct {
+	Keep bool `help:"Leave everything running afterwards, to try it by hand."`
+}
+
+// Run tells the whole story on this machine, with play money. It succeeds only
+// if every part of it happened.
+func (c *demoCmd) Run(ctx context.Context, p *Process) (err error) {
+	dir, err := os.MkdirTemp("", "paywall-demo-")
+	if err != nil {
+		return fmt.Errorf("a folder for the demo: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	d, err := startDemo(ctx, p, dir)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if err := d.tell(ctx); err != nil {
+		return fmt.Errorf("the demo did not come to its end: %w", err)
+	}
+	if !c.Keep {
+		d.say("\nTry it yourself: %s demo --keep leaves it running; then pay with curl, mppx, link-cli or paywall pay.", "bin/paywall")
+		d.say("For your own API, see docs/getting-started.md.")
+		return nil
+	}
+	d.invite()
+	<-ctx.Done()
+	d.say("stopping")
+	return nil
+}
+
+// demo is a whole neighbourhood in one process: a seller's API, paywall before
+// it, the processor and the wallet.
+type demo struct {
+	p       *Process
+	dir     string
+	sandbox *sandbox.Sandbox
+	server  *server
+	served  *atomic.Int64
+	public  string // origins
+	admin   string
+	play    string
+	api     string
+	stops   []func()
+	ended   chan error
+}
+
+const demoProfile = "profile_test_demo"
+
+const demoConfig = `listen: %[1]s
+public_url: http://%[1]s
+admin: {listen: %[2]s}
+store: sqlite:paywall.db
+keys: {challenge: "file:challenge.key", receipts: "file:receipts.pem", seal: "file:seal.key"}
+methods:
+  stripe: {key: "env:PAYWALL_DEMO_KEY", profile: ` + demoProfile + `, payment_method_types: [card, link], base_url: "http://%[3]s"}
+upstreams:
+  api: {url: "http://%[4]s"}
+routes:
+  - {match: "GET /v1/reports/{id}", upstream: api, price: 1.00 USD, description: One market report}
+  - {match: "POST /v1/complete", upstream: api, price: 0.75 USD, description: One completion}
+  - {match: "GET /v1/archive/{path...}", upstream: api, price: 3.00 USD, description: A day in the archive, pass: {for: 24h}}
+  - {match: "GET /health", upstream: api, free: true}
+log: {level: error}
+service: {title: Demo API, description: Market reports and completions, categories: [data]}
+`
+
+func startDemo(ctx context.Context, p *Process, dir string) (*demo, error) {
+	d := &demo{p: p, dir: dir, served: &atomic.Int64{}, ended: make(chan error, 3)}
+	ports, err := demoPorts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	addrs := make([]string, len(ports))
+	for i, l := range ports {
+		addrs[i] = l.Addr().String()
+	}
+	d.public, d.admin, d.play, d.api = "http://"+addrs[0], addrs[1], "http://"+addrs[2], "http://"+addrs[3]
+
+	d.sandbox, err = sandbox.New(sandbox.Config{BaseURL: d.play, Profile: demoProfile, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
+	d.stops = append(d.stops, d.sandbox.Close)
+	d.host(ports[2], d.sandbox.Handler())
+	d.host(ports[3], d.sampleAPI())
+	// The server opens its own two ports.
+	if err := errors.Join(ports[0].Close(), ports[1].Close()); err != nil {
+		return nil, fmt.Errorf("ports: %w", err)
+	}
+	quiet := *p
+	quiet.Stdout, quiet.Stderr = io.Discard, io.Discard
+	quiet.Getenv = func(name string) (string, bool) {
+		if name == "PAYWALL_DEMO_KEY" {
+			return "sk_test_demo", true
+		}
+		return p.Getenv(name)
+	}
+	if err := (&keysNewCmd{Dir: dir, Algorithm: "ES256"}).Run(&quiet); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "paywall.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, demoConfig, addrs[0], addrs[1], addrs[2], addrs[3]), 0o600); err != nil {
+		return nil, fmt.Errorf("write the configuration: %w", err)
+	}
+	return d, d.serve(ctx, &quiet, file)
+}
+
+func (d *demo) serve(ctx context.Context, quiet *Process, file string) error {
+	cfg, err := config.Load(file, quiet.Getenv)
+	if err != nil {
+		return err //nolint:wrapcheck // it names file and line
+	}
+	t, err := newObservers(ctx, cfg, quiet)
+	if err != nil {
+		return err
+	}
+	d.server, err = newServer(ctx, cfg, file, quiet, t)
+	if err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(ctx)
+	ready, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		d.ended <- d.server.run(running, func() { close(ready) })
+	}()
+	d.stops = append(d.stops, func() { stop(); <-done; t.close() })
+	select {
+	case <-ready:
+		return nil
+	case err := <-d.ended:
+		return err
+	}
+}
+
+func (d *demo) close() {
+	for i := len(d.stops) - 1; i >= 0; i-- {
+		d.stops[i]()
+	}
+}
+
+// demoPorts are 4020 to 4023 or, where one is taken, the next that are free.
+func demoPorts(ctx context.Context) ([]net.Listener, error) {
+	var ports []net.Listener
+	next := 4020
+	for len(ports) < 4 {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", next))
+		if next++; err != nil {
+			if next > 4420 {
+				return nil, fmt.Errorf("no free port from 4020 on: %w", err)
+			}
+			continue
+		}
+		ports = append(ports, l)
+	}
+	return ports, nil
+}
+
+func (d *demo) host(l net.Listener, h http.Handler) {
+	hs := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = hs.Serve(l) }()
+	d.stops = append(d.stops, func() { _ = hs.Close() })
+}
+
+// sampleAPI is what the seller sells.
+func (d *demo) sampleAPI() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"status":"ok"}`) })
+	mux.HandleFunc("GET /v1/reports/{id}", func(w http.ResponseWriter, r *http.Request) {
+		d.served.Add(1)
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, "{\"report\":%q,\"market\":\"copper\",\"outlook\":\"demand grows faster than supply\"}\n", r.PathValue("id"))
+	})
+	mux.HandleFunc("POST /v1/complete", func(w http.ResponseWriter, r *http.Request) {
+		d.served.Add(1)
+		body, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+		if err != nil {
+			http.Error(w, "unreadable", http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, "{\"completion\":\"%d bytes of prompt, well said\"}\n", len(body))
+	})
+	mux.HandleFunc("GET /v1/archive/{path...}", func(w http.ResponseWriter, r *http.Request) {
+		d.served.Add(1)
+		fmt.Fprintf(w, "archive of %s\n", r.PathValue("path"))
+	})
+	return mux
+}
+
+func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.p.Stdout, format+"\n", args...) }
+
+func (d *demo) chapter(n int, title string) { d.say("\n%d. %s\n", n, title) }
+
+// tell plays the story. Everything it claims it has looked at.
+func (d *demo) tell(ctx context.Context) error {
+	d.say("paywall demo: an agent pays for API requests. %s", sandbox.Notice)
+	agent, link, err := d.agent()
+	if err != nil {
+		return err
+	}
+	d.chapter(1, "An agent connects to its owner's Link wallet")
+	if err := d.login(ctx, link); err != nil {
+		return err
+	}
+	d.chapter(2, "It asks for a report that costs 1.00 USD, and pays for it")
+	report, err := d.buy(ctx, agent, d.public+"/v1/reports/7", "")
+	if err != nil {
+		return err
+	}
+	if err := d.verify(report); err != nil {
+		return err
+	}
+	d.chapter(3, "It pays for a POST, and the processor's answer is lost on the way")
+	if _, err := d.sandbox.Order(sandbox.Fault{Kind: sandbox.DropAfter, Path: "/v1/payment_intents", Method: http.MethodPost, Count: 1}); err != nil {
+		return fmt.Errorf("order a fault: %w", err)
+	}
+	d.say("   (the sandbox will charge the card and then cut the connection before answering)")
+	if _, err := d.buy(ctx, agent, d.public+"/v1/complete", `{"prompt":"Say something about copper."}`); err != nil {
+		return err
+	}
+	d.chapter(4, "The books")
+	return d.books(ctx)
+}
+
+// agent is a client with a wallet and a spending policy. Its exchanges are
+// printed; the owner of the wallet approves what is asked.
+func (d *demo) agent() (*http.Client, *wallet.LinkClient, error) {
+	link, err := wallet.NewLinkClient(wallet.LinkConfig{
+		BaseURL: d.play, AuthURL: d.play, Tokens: wallet.NewMemoryTokens(wallet.Tokens{}), Label: "demo agent",
+		Interval: 50 * time.Millisecond, Polls: 200,
+		Show: func(_ context.Context, s wallet.SpendRequest) {
+			if s.ApprovalURL == "" {
+				return
+			}
+			d.say("   wallet: %s wants %s for %s", s.ID, s.Amount, s.NetworkID)
+			d.say("           why: %s", strings.TrimSpace(s.Context))
+			d.say("           its owner decides at %s", s.ApprovalURL)
+			if err := d.sandbox.Wallet().Approve(s.ID); err == nil {
+				d.say("   owner:  approves")
+			}
+		},
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("wallet: %w", err)
+	}
+	limit, err := money.ParsePrice("5.00 USD")
+	if err != nil {
+		return nil, nil, err //nolint:wrapcheck // a constant
+	}
+	t, err := wallet.NewTransport(wallet.Config{
+		Base: &narrator{d: d, next: &http.Transport{}}, Wallet: link, Test: true,
+		Policy: wallet.Policy{PerPayment: wallet.Limits{limit}, PerDay: wallet.Limits{limit}},
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("agent: %w", err)
+	}
+	return &http.Client{Transport: t}, link, nil
+}
+
+func (d *demo) login(ctx context.Context, link *wallet.LinkClient) error {
+	in, err := link.StartLogin(ctx)
+	if err != nil {
+		return fmt.Errorf("login: %w", err)
+	}
+	d.say("   agent:  asks its owner to open %s", in.CompleteURL)
+	if err := d.sandbox.Wallet().Connect(in.Code, true); err != nil {
+		return fmt.Errorf("login: %w", err)
+	}
+	d.say("   owner:  confirms the code %s", in.Code)
+	if err := link.FinishLogin(ctx, in); err != nil {
+		return fmt.Errorf("login: %w", err)
+	}
+	return nil
+}
+
+// bought is an answer with its receipt.
+type bought struct{ token string }
+
+func (d *demo) buy(ctx context.Context, agent *http.Client, url, body string) (bought, error) {
+	before := d.served.Load()
+	method := http.MethodGet
+	var payload io.Reader = http.NoBody
+	if body != "" {
+		method, payload = http.MethodPost, strings.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, payload)
+	if err != nil {
+		return bought{}, fmt.Errorf("request: %w", err)
+	}
+	resp, err := agent.Do(req)
+	if err != nil {
+		return bought{}, fmt.Errorf("pay for %s: %w", url, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return bought{}, fmt.Errorf("read the answer: %w", err)
+	}
+	result, ok := wallet.ResultOf(resp)
+	if resp.StatusCode != http.StatusOK || !ok || result.Receipt == nil || result.ReceiptToken.Reveal() == "" {
+		return bought{}, fmt.Errorf("%s answered %s without a receipt", url, resp.Status)
+	}
+	if n := d.served.Load() - before; n != 1 {
+		return bought{}, fmt.Errorf("the API worked %d times for one payment", n)
+	}
+	d.say("   agent:  has its answer: %s", strings.TrimSpace(string(answer)))
+	d.say("           and paid %s, reference %s", result.Amount, result.Reference())
+	return bought{token: result.ReceiptToken.Reveal()}, nil
+}
+
+// verify checks the receipt from the published keys alone, as anyone could.
+func (d *demo) verify(b bought) error {
+	resp, err := (&http.Client{}).Get(d.public + "/.well-known/jwks.json")
+	if err != nil {
+		return fmt.Errorf("fetch the keys: %w", err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fmt.Errorf("fetch the keys: %w", err)
+	}
+	keys, err := receipts.ParsePublished(data)
+	if err != nil {
+		return fmt.Errorf("read the keys: %w", err)
+	}
+	v, err := receipts.NewVerifier(receipts.VerifierConfig{Keys: keys.Keys, Issuer: d.public, Audience: d.server.cfg.Realm, Host: keys.Host})
+	if err != nil {
+		return fmt.Errorf("verifier: %w", err)
+	}
+	claims, err := v.Verify(b.token)
+	if err != nil {
+		return fmt.Errorf("the receipt: %w", err)
+	}
+	d.say("   anyone: verifies the receipt with the seller's public keys: %s paid for %s %s", claims.Amount, claims.Scope.Method, claims.Scope.Target)
+	return nil
+}
+
+// books compares paywall's ledger with what the processor really did.
+func (d *demo) books(ctx context.Context) error {
+	report, err := d.closedBooks(ctx)
+	if err != nil {
+		return err
+	}
+	audit := d.sandbox.Audit()
+	revenue, charged, captured := report.Balances["revenue USD/2"], audit.Totals.Charges, audit.Totals.Captured["usd"]
+	d.say("   ledger: %d payments, %d entries, %d broken invariants, revenue %d cents", report.Payments, report.Entries, len(report.Breaks), -revenue)
+	d.say("   card:   charged %d times, %d cents", charged, captured)
+	if len(report.Breaks) > 0 || report.Payments != 2 || charged != 2 || captured != -revenue {
+		return errors.New("ledger and processor disagree")
+	}
+	d.say("   Every charge was delivered once: also the one whose answer was lost.")
+	return nil
+}
+
+// closedBooks waits for the last delivery to be entered: an agent has its answer
+// a moment before the books say so.
+func (d *demo) closedBooks(ctx context.Context) (payment.Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for {
+		report, err := payment.Audit(ctx, d.server.store, d.server.processor.Now(), auditGrace)
+		if err != nil {
+			return payment.Report{}, fmt.Errorf("audit: %w", err)
+		}
+		if report.Balances[payment.AccountUndelivered+" USD/2"] == 0 {
+			return report, nil
+		}
+		select {
+		case <-ctx.Done():
+			return report, errors.New("a paid request was not entered as delivered")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (d *demo) invite() {
+	d.say("\nIt is all still running; Ctrl-C ends it.\n")
+	t := newTable(d.p.Stdout, "paywall", d.public)
+	t.row("operations", "http://"+d.admin)
+	t.row("sandbox", d.play+"  (wallet page: "+d.play+"/wallet)")
+	t.row("sample API", d.api)
+	_ = t.flush()
+	d.say("\nSee a 402:    curl -i %s/v1/reports/7", d.public)
+	d.say("Pay for it:   LINK_API_BASE_URL=%s LINK_ACCESS_TOKEN=sandbox bin/paywall pay %s/v1/reports/7", d.play, d.public)
+	d.say("              and approve at %s/wallet", d.play)
+	d.say("The books:    bin/paywall ledger verify -c %s", filepath.Join(d.dir, "paywall.yaml"))
+}
+
+// narrator prints what travels between agent and seller.
+type narrator struct {
+	d    *demo
+	next http.RoundTripper
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (n *narrator) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.d.say("   agent:  %s %s", r.Method, r.URL.RequestURI())
+	if auth := r.Header.Get("Authorization"); auth != "" {
+		n.d.say("           Authorization: %s…", auth[:min(len(auth), 40)])
+	}
+	resp, err := n.next.RoundTrip(r)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the agent's own error
+	}
+	n.d.say("   seller: %s", resp.Status)
+	for _, name := range []string{"Www-Authenticate", "Retry-After", "Payment-Receipt", "Paywall-Receipt"} {
+		for _, v := range resp.Header.Values(name) {
+			n.d.say("           %s: %s", name, shorten(v, 96))
+		}
+	}
+	return resp, nil
+}
+
+func shorten(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}

@@ -1,0 +1,287 @@
+package app
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"paywall/internal/testhook"
+	"paywall/money"
+	"paywall/wallet"
+)
+
+type payCmd struct {
+	purse
+
+	URL     string   `arg:"" help:"What to request."`
+	Request string   `short:"X" help:"The HTTP method; POST when there is a body, GET otherwise."`
+	Header  []string `short:"H" sep:"none" help:"A header field, \"Name: value\". May be repeated."`
+	Data    string   `short:"d" help:"The body; @FILE reads it from a file, @- from standard input."`
+	Output  string   `short:"o" help:"Write the answer's body to this file." type:"path"`
+	Include bool     `short:"i" help:"Print the answer's head, too."`
+	Receipt string   `help:"Write the signed receipt to this file." type:"path"`
+
+	Max    string   `help:"The most that this payment may cost." default:"5.00 USD"`
+	MaxDay string   `help:"The most that all payments of 24 hours may cost." default:"20.00 USD"`
+	Host   []string `help:"Pay these hosts only. May be repeated."`
+	Why    string   `help:"Why, in words that the wallet's owner reads."`
+	Yes    bool     `short:"y" help:"Do not ask here. A Link wallet's owner is asked by the wallet all the same."`
+	Test   bool     `help:"Ask the wallet for play money."`
+	Wallet string   `help:"link, or processor: play money from the processor's test helper, with PAYWALL_TEST_KEY." enum:"link,processor" default:"link"`
+
+	Processor string `help:"Origin of the processor for --wallet processor; the sandbox's, for instance." env:"PAYWALL_PROCESSOR"`
+	DryRun    bool   `help:"Show what would be paid, and pay nothing."`
+	JSON      bool   `help:"Print one JSON object with the answer and what it cost."`
+}
+
+// Run requests, pays, and prints the answer.
+func (c *payCmd) Run(ctx context.Context, p *Process) error {
+	req, err := c.request(ctx, p)
+	if err != nil {
+		return exitWith(exitUsage, err)
+	}
+	t, err := c.transport(p)
+	if err != nil {
+		return err
+	}
+	if c.DryRun {
+		return c.offers(p, req)
+	}
+	client := &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Do(req)
+	if err != nil {
+		return outcome(err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	result, _ := wallet.ResultOf(resp)
+	if token := result.ReceiptToken.Reveal(); token != "" && c.Receipt != "" {
+		if err := writeNew(c.Receipt, []byte(token+"\n"), 0o600); err != nil {
+			return fmt.Errorf("keep the receipt: %w", err)
+		}
+	}
+	if c.JSON {
+		return c.printJSON(p, resp, result)
+	}
+	if c.Include {
+		fmt.Fprintf(p.Stdout, "%s %s\n", resp.Proto, resp.Status)
+		for name, values := range resp.Header {
+			for _, v := range values {
+				fmt.Fprintf(p.Stdout, "%s: %s\n", plainText(name), plainText(v))
+			}
+		}
+		fmt.Fprintln(p.Stdout)
+	}
+	if err := c.body(p, resp.Body); err != nil {
+		return err
+	}
+	if result.Presented && result.Receipt != nil {
+		fmt.Fprintf(p.Stderr, "paid %s, reference %s\n", result.Amount, plainText(result.Reference()))
+	}
+	return status(resp)
+}
+
+func status(resp *http.Response) error {
+	switch {
+	case resp.StatusCode < 400:
+		return nil
+	case resp.StatusCode == http.StatusPaymentRequired:
+		return exitWith(exitRefused, errors.New("the server still asks for payment"))
+	}
+	return exitWith(exitFailed, fmt.Errorf("the server answered %s", plainText(resp.Status)))
+}
+
+func (c *payCmd) request(ctx context.Context, p *Process) (*http.Request, error) {
+	method := c.Request
+	var body []byte
+	var err error
+	switch {
+	case c.Data == "@-":
+		body, err = io.ReadAll(io.LimitReader(p.Stdin, wallet.DefaultMaxBody+1))
+	case strings.HasPrefix(c.Data, "@"):
+		body, err = os.ReadFile(c.Data[1:])
+	default:
+		body = []byte(c.Data)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the body: %w", err)
+	}
+	if method == "" {
+		method = http.MethodGet
+		if len(body) > 0 {
+			method = http.MethodPost
+		}
+	}
+	if c.Why != "" {
+		ctx = wallet.WithPurpose(ctx, c.Why)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("the request: %w", err)
+	}
+	if len(body) > 0 {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for _, line := range c.Header {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok {
+			return nil, fmt.Errorf("header %q has no colon", line)
+		}
+		req.Header.Set(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	return req, nil
+}
+
+func (c *payCmd) policy() (wallet.Policy, error) {
+	per, err := money.ParsePrice(c.Max)
+	if err != nil {
+		return wallet.Policy{}, exitWith(exitUsage, fmt.Errorf(`--max: want an amount such as "5.00 USD": %w`, err))
+	}
+	day, err := money.ParsePrice(c.MaxDay)
+	if err != nil {
+		return wallet.Policy{}, exitWith(exitUsage, fmt.Errorf(`--max-day: want an amount such as "20.00 USD": %w`, err))
+	}
+	policy := wallet.Policy{PerPayment: wallet.Limits{per}, PerDay: wallet.Limits{day}, Hosts: c.Host}
+	if c.Yes {
+		policy.AskAbove = wallet.Limits{per}
+	}
+	return policy, nil
+}
+
+func (c *payCmd) transport(p *Process) (*wallet.Transport, error) {
+	policy, err := c.policy()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := c.folder(p)
+	if err != nil {
+		return nil, err
+	}
+	ledger, err := wallet.OpenLedger(filepath.Join(dir, "spent.json"))
+	if err != nil {
+		return nil, fmt.Errorf("open the spending ledger: %w", err)
+	}
+	journal, err := wallet.OpenJournal(filepath.Join(dir, "unanswered"))
+	if err != nil {
+		return nil, fmt.Errorf("open the journal of unanswered payments: %w", err)
+	}
+	cfg := wallet.Config{Policy: policy, Ledger: ledger, Journal: journal, Test: c.Test, Now: testhook.Now()}
+	if c.Wallet == "processor" {
+		key, _ := p.Getenv("PAYWALL_TEST_KEY")
+		cfg.Wallet, err = wallet.NewProcessorMinter(wallet.MinterConfig{Key: wallet.Secret(key), BaseURL: c.Processor, Now: testhook.Now()})
+		if err != nil {
+			return nil, fmt.Errorf("wallet: %w", err)
+		}
+		cfg.Ask = c.ask(p)
+	} else {
+		link, err := c.link(p, func(_ context.Context, s wallet.SpendRequest) { showRequest(p, s) })
+		if err != nil {
+			return nil, err
+		}
+		cfg.Wallet = link
+	}
+	return wallet.NewTransport(cfg) //nolint:wrapcheck // it names the field
+}
+
+func showRequest(p *Process, s wallet.SpendRequest) {
+	if s.ApprovalURL != "" {
+		fmt.Fprintf(p.Stderr, "%s waits for the wallet's owner: %s\n", s.ID, plainText(s.ApprovalURL))
+	}
+	if s.Action != nil {
+		fmt.Fprintf(p.Stderr, "the wallet needs its owner: %s %s\n", plainText(s.Action.Message), plainText(s.Action.URL))
+	}
+}
+
+// ask puts a payment to whoever sits at the terminal.
+func (c *payCmd) ask(p *Process) func(context.Context, wallet.Ask) (bool, error) {
+	return func(_ context.Context, a wallet.Ask) (bool, error) {
+		fmt.Fprintf(p.Stderr, "%s %s\ncosts %s: %s\npay? [y/N] ", a.Method, plainText(a.URL), a.Amount, plainText(a.Description))
+		line, err := bufio.NewReader(p.Stdin).ReadString('\n')
+		if err != nil && line == "" {
+			return false, nil
+		}
+		answer := strings.ToLower(strings.TrimSpace(line))
+		return answer == "y" || answer == "yes", nil
+	}
+}
+
+// offers asks without paying.
+func (c *payCmd) offers(p *Process, req *http.Request) error {
+	probe, err := wallet.NewTransport(wallet.Config{Wallet: noWallet{}, Now: testhook.Now()})
+	if err != nil {
+		return err //nolint:wrapcheck // it names the field
+	}
+	resp, err := (&http.Client{Transport: probe, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(req)
+	var none *wallet.NoOfferError
+	var refused *wallet.PolicyError
+	switch {
+	case err == nil:
+		defer resp.Body.Close() //nolint:errcheck // it was only read
+		fmt.Fprintf(p.Stdout, "%s, without payment\n", plainText(resp.Status))
+		return nil
+	case errors.As(err, &none):
+		t := newTable(p.Stdout, "method", "intent", "price", "for", "why not")
+		for _, o := range none.Offers {
+			t.row(o.Method, o.Intent, o.Amount.String(), o.Description, o.Why)
+		}
+		return t.flush()
+	case errors.As(err, &refused):
+		fmt.Fprintln(p.Stdout, "it would cost", refused.Amount)
+		return nil
+	}
+	return outcome(err)
+}
+
+// noWallet pays nothing.
+type noWallet struct{}
+
+// Pay implements [wallet.Wallet].
+func (noWallet) Pay(context.Context, wallet.Request) (wallet.Proof, error) {
+	return wallet.Proof{}, wallet.ErrDenied
+}
+
+func (c *payCmd) body(p *Process, r io.Reader) error {
+	out := p.Stdout
+	if c.Output != "" {
+		f, err := os.OpenFile(c.Output, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return fmt.Errorf("write the answer: %w", err)
+		}
+		defer f.Close() //nolint:errcheck // the copy's error is what counts
+		out = f
+	}
+	if _, err := io.Copy(out, r); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	return nil
+}
+
+func (c *payCmd) printJSON(p *Process, resp *http.Response, result wallet.Result) error {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	v := map[string]any{"status": resp.StatusCode, "body": string(body), "paid": result.Presented && result.Receipt != nil}
+	if result.Presented {
+		v["amount"], v["reference"] = result.Amount.String(), result.Reference()
+		v["payment"] = resp.Header.Get("Paywall-Payment-Id")
+	}
+	return errors.Join(printJSON(p, v), status(resp))
+}
+
+// writeNew writes a file that was not there, and follows no link.
+func writeNew(name string, data []byte, mode os.FileMode) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, mode)
+	if err != nil {
+		return err //nolint:wrapcheck // it names the file
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}

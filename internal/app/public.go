@@ -1,0 +1,304 @@
+package app
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"paywall/internal/canonical"
+	"paywall/internal/config"
+	"paywall/internal/testhook"
+	"paywall/methods/stripe"
+	"paywall/payment"
+	"paywall/receipts"
+)
+
+func canonicalOptions(cfg *config.Config) canonical.Options {
+	return canonical.Options{FoldSlashes: cfg.FoldSlashes}
+}
+
+func readFile(name string) ([]byte, error) { return os.ReadFile(name) } //nolint:wrapcheck // it names the file
+
+// public is what agents reach: our own endpoints by their exact paths, and the
+// priced API for everything else.
+func (s *server) public() http.Handler {
+	gin.SetMode(gin.ReleaseMode)
+	own := gin.New()
+	own.HandleMethodNotAllowed = true
+	own.RedirectTrailingSlash = false
+	doc := func(pick func(*snapshot) http.Handler) gin.HandlerFunc {
+		return func(c *gin.Context) { pick(s.current.Load()).ServeHTTP(c.Writer, c.Request) }
+	}
+	pub, err := receipts.NewPublisher(receipts.PublisherConfig{Keys: s.parts.ring, Issuer: s.cfg.PublicURL, Now: testhook.Now()})
+	own.Any("/openapi.json", doc(func(n *snapshot) http.Handler { return n.docs.OpenAPIHandler() }))
+	own.Any("/llms.txt", doc(func(n *snapshot) http.Handler { return n.docs.LLMsHandler() }))
+	if err == nil { // the issuer was made from the same settings
+		own.Any("/.well-known/jwks.json", gin.WrapH(pub.JWKS()))
+		own.Any("/.well-known/did.json", gin.WrapH(pub.DID()))
+	}
+	payments := s.gate.Payments()
+	own.Any("/payments/:id", func(c *gin.Context) {
+		c.Request.SetPathValue("id", c.Param("id"))
+		payments.ServeHTTP(c.Writer, c.Request)
+	})
+	own.POST("/webhooks/:method", s.webhook)
+	own.GET("/healthz", gin.WrapF(healthz))
+	own.GET("/readyz", gin.WrapF(readyz(s.ready)))
+	own.NoMethod(func(c *gin.Context) {
+		writeProblem(c.Writer, http.StatusMethodNotAllowed, "This method is not served here.")
+	})
+	own.NoRoute(func(c *gin.Context) { writeProblem(c.Writer, http.StatusNotFound, "Nothing is here.") })
+
+	exact := map[string]bool{"/openapi.json": true, "/llms.txt": true, "/.well-known/jwks.json": true, "/.well-known/did.json": true, "/healthz": true, "/readyz": true}
+	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// By what was sent, so that no spelling of a priced path gets here.
+		path, _, _ := strings.Cut(r.RequestURI, "?")
+		if exact[path] || below(path, "/payments/") || below(path, "/webhooks/") {
+			own.ServeHTTP(w, r)
+			return
+		}
+		s.current.Load().router.ServeHTTP(w, r)
+	}))
+	h = s.telemetry.middleware(h)
+	if s.cfg.TLS == nil && !s.cfg.InsecureHTTP && !loopbackHost(s.cfg.Listen) {
+		h = behindProxy(h, s.cfg.TrustedProxies)
+	}
+	return h
+}
+
+// below reports whether path is one segment under prefix.
+func below(path, prefix string) bool {
+	tail, ok := strings.CutPrefix(path, prefix)
+	return ok && tail != "" && strings.IndexByte(tail, '/') < 0
+}
+
+// behindProxy refuses what did not come encrypted through a trusted proxy: a
+// credential that crossed a network in the clear is not safe to use.
+func behindProxy(next http.Handler, trusted []netip.Prefix) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer := peerAddr(r)
+		if !peer.IsLoopback() && (!within(trusted, peer) || !strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")) {
+			writeProblem(w, http.StatusBadRequest, "Use https.")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func peerAddr(r *http.Request) netip.Addr {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}
+
+func within(list []netip.Prefix, a netip.Addr) bool {
+	for _, p := range list {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// clientAddr is the address that limits count for. What a client says of
+// itself is believed only as far as trusted proxies have written it: from the
+// right, the first address that is not one of theirs.
+func clientAddr(trusted []netip.Prefix) func(*http.Request) netip.Addr {
+	return func(r *http.Request) netip.Addr {
+		peer := peerAddr(r)
+		if len(trusted) == 0 || !within(trusted, peer) {
+			return peer
+		}
+		var hops []string
+		for _, line := range r.Header["X-Forwarded-For"] {
+			hops = append(hops, strings.Split(line, ",")...)
+		}
+		for i := len(hops) - 1; i >= 0; i-- {
+			a, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+			if err != nil {
+				return peer
+			}
+			peer = a.Unmap()
+			if !within(trusted, peer) {
+				return peer
+			}
+		}
+		return peer
+	}
+}
+
+// maxWebhook bounds a webhook's body.
+const maxWebhook = 256 << 10
+
+// webhook takes a processor's event. It is a hint to look: what is true is
+// asked of the processor before anything changes.
+func (s *server) webhook(c *gin.Context) {
+	w, r := c.Writer, c.Request
+	rail := s.parts.rails.Stripe
+	if c.Param("method") != stripe.Name || rail == nil || len(s.cfg.Methods.Stripe.WebhookSecrets) == 0 {
+		writeProblem(w, http.StatusNotFound, "No webhook is taken here.")
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhook))
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			writeProblem(w, http.StatusRequestEntityTooLarge, "The event is too large.")
+			return
+		}
+		writeProblem(w, http.StatusBadRequest, "The event could not be read.")
+		return
+	}
+	event, err := rail.Webhook(r.Header, body)
+	if err != nil {
+		s.env.logger.WarnContext(r.Context(), "webhook refused", "err", err)
+		writeProblem(w, http.StatusBadRequest, "The event is not accepted.")
+		return
+	}
+	if err := s.applyEvent(r, rail, event); err != nil {
+		// It comes again later.
+		s.env.logger.ErrorContext(r.Context(), "webhook not applied", "event", event.ID, "type", event.Type, "err", err)
+		writeProblem(w, http.StatusInternalServerError, "The event could not be applied now.")
+		return
+	}
+	writeJSON(w, map[string]bool{"received": true})
+}
+
+func (s *server) applyEvent(r *http.Request, rail *stripe.Method, e stripe.Event) error {
+	ctx := r.Context()
+	if e.Concern == stripe.ConcernNone {
+		return nil
+	}
+	pay, err := s.concerned(r, e)
+	if errors.Is(err, payment.ErrNotFound) {
+		if e.PaymentID != "" {
+			s.env.logger.ErrorContext(ctx, "the processor tells of a payment that is not in this store", "event", e.ID, "payment", e.PaymentID, "reference", e.Reference)
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	out := rail.Reread(ctx, e, pay)
+	switch out.Class {
+	case payment.OutcomeUnknown, payment.OutcomeNotNow:
+		return errors.Join(errors.New("the processor could not be asked"), out.Err)
+	case payment.OutcomeMismatch:
+		s.env.logger.ErrorContext(ctx, "webhook contradicts the books", "event", e.ID, "payment", pay.ID, "reason", out.Reason)
+		if e.Concern != stripe.ConcernCharge {
+			return nil
+		}
+	case payment.OutcomeSucceeded, payment.OutcomeDeclined, payment.OutcomeNone, payment.OutcomeStarted, payment.OutcomeVoided:
+	}
+	switch e.Concern {
+	case stripe.ConcernCharge:
+		_, err = s.processor.Resolve(ctx, pay.ID, out)
+	case stripe.ConcernRefund:
+		if out.Class == payment.OutcomeSucceeded {
+			_, err = s.processor.Returned(ctx, pay.ID, out.Reference)
+		}
+	case stripe.ConcernDispute:
+		if out.Class == payment.OutcomeSucceeded {
+			_, err = s.processor.Dispute(ctx, pay.ID, out.Reason != stripe.ReasonDisputeWon)
+		}
+	case stripe.ConcernNone:
+	}
+	if err != nil && !errors.Is(err, payment.ErrState) {
+		return err //nolint:wrapcheck // logged by the caller
+	}
+	_, err = s.store.Seen(ctx, stripe.Name, e.ID, s.processor.Now())
+	return err //nolint:wrapcheck // logged by the caller
+}
+
+func (s *server) concerned(r *http.Request, e stripe.Event) (payment.Payment, error) {
+	if e.PaymentID != "" {
+		return s.store.Get(r.Context(), e.PaymentID) //nolint:wrapcheck // a sentinel decides
+	}
+	return s.store.ByReference(r.Context(), stripe.Name, e.Reference) //nolint:wrapcheck // a sentinel decides
+}
+
+// limitConns bounds connections in all and per client network.
+func limitConns(l net.Listener, total, perClient int) net.Listener {
+	return &limited{Listener: l, total: total, each: perClient, open: map[netip.Addr]int{}}
+}
+
+type limited struct {
+	net.Listener
+
+	total, each int
+	mu          sync.Mutex // guards open and count
+	open        map[netip.Addr]int
+	count       int
+}
+
+// Accept implements [net.Listener]: connections over the limit are closed at once.
+func (l *limited) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err //nolint:wrapcheck // the server classes it
+		}
+		from := networkOf(c.RemoteAddr())
+		if l.enter(from) {
+			return &limitedConn{Conn: c, leave: sync.OnceFunc(func() { l.leave(from) })}, nil
+		}
+		_ = c.SetDeadline(time.Now().Add(time.Second))
+		_ = c.Close()
+	}
+}
+
+func networkOf(a net.Addr) netip.Addr {
+	ap, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr := ap.Addr().Unmap()
+	if addr.Is6() {
+		if p, err := addr.WithZone("").Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return addr
+}
+
+func (l *limited) enter(from netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.total > 0 && l.count >= l.total || l.each > 0 && l.open[from] >= l.each {
+		return false
+	}
+	l.count++
+	l.open[from]++
+	return true
+}
+
+func (l *limited) leave(from netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count--
+	if l.open[from]--; l.open[from] <= 0 {
+		delete(l.open, from)
+	}
+}
+
+type limitedConn struct {
+	net.Conn
+
+	leave func()
+}
+
+// Close implements [net.Conn].
+func (c *limitedConn) Close() error {
+	c.leave()
+	return c.Conn.Close() //nolint:wrapcheck // the server classes it
+}

@@ -1,0 +1,421 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/acme/autocert"
+
+	"paywall/gate"
+	"paywall/internal/config"
+	"paywall/internal/testhook"
+	"paywall/openapi"
+	"paywall/payment"
+	"paywall/receipts"
+	"paywall/sqlstore"
+)
+
+// environment is what the server's parts share.
+type environment struct {
+	client func(*http.Request) netip.Addr
+	logger *slog.Logger
+	hooks  hooks
+}
+
+// server is one running paywall.
+type server struct {
+	file      string
+	getenv    func(string) (string, bool)
+	cfg       *config.Config
+	env       environment
+	parts     *parts
+	store     *sqlstore.Store
+	processor *payment.Processor
+	gate      *gate.Gate
+	desk      receipts.Desk
+	revoked   receipts.RevocationList
+	telemetry *observers
+
+	// current is swapped as a whole by a reload; a request sees one of them.
+	current   atomic.Pointer[snapshot]
+	reloading sync.Mutex
+	recovered atomic.Bool
+	draining  atomic.Bool
+}
+
+// snapshot is what a reload replaces.
+type snapshot struct {
+	router *gate.Router
+	docs   openapi.Documents
+}
+
+// recoverBeforeReady bounds how long a start waits for the processor to tell
+// what became of payments in doubt; the rest is found out while serving.
+const recoverBeforeReady = 1500 * time.Millisecond
+
+// newServer opens the store and puts everything together. It listens to nothing yet.
+func newServer(ctx context.Context, cfg *config.Config, file string, p *Process, t *observers) (*server, error) {
+	s := &server{file: file, getenv: p.Getenv, cfg: cfg, telemetry: t}
+	s.env = environment{client: clientAddr(cfg.TrustedProxies), logger: t.logger, hooks: t.hooks()}
+	now := testhook.Now()
+	var err error
+	if s.parts, err = assemble(cfg, s.env.hooks); err != nil {
+		return nil, err
+	}
+	s.store, err = sqlstore.Open(ctx, sqlstore.Config{DSN: cfg.Store.Engine + ":" + cfg.Store.Path, Now: now, Logger: t.logger})
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	t.watchStore(s.store)
+	if err := s.open(ctx, now); err != nil {
+		return nil, errors.Join(err, s.store.Close())
+	}
+	return s, nil
+}
+
+func (s *server) open(ctx context.Context, now func() time.Time) error {
+	cfg := s.cfg
+	var err error
+	s.processor, err = payment.New(ctx, payment.Config{
+		Store: s.store, Methods: s.parts.rails.Methods, Key: s.parts.seal, Sole: true, Now: now, Logger: s.env.logger,
+		Patience: cfg.Settlement.Patience, Attempt: cfg.Settlement.Attempt,
+		InFlight: cfg.Limits.InFlight, Queue: cfg.Limits.Queue, Dispatches: cfg.Limits.Dispatches,
+		Observe: s.telemetry.rail, Point: testhook.Point(),
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // it names the field
+	}
+	if s.desk, err = s.parts.desk(s.store, &s.revoked, now); err != nil {
+		return err
+	}
+	s.gate, err = gate.New(gate.Config{
+		Realm: cfg.Realm, Origin: cfg.PublicURL, Processor: s.processor, Methods: s.parts.rails.Methods, Protocols: s.parts.protocols,
+		Receipts: s.desk, Keys: s.store, Limits: limitsOf(cfg.Limits), Client: s.env.client, Hosts: cfg.Hosts,
+		Canonical: canonicalOptions(cfg), Now: now, Logger: s.env.logger, Observe: s.telemetry.request, Point: testhook.Point(),
+	})
+	if err != nil {
+		return err //nolint:wrapcheck // it names the field
+	}
+	snap, err := s.snapshot(ctx, s.parts)
+	if err != nil {
+		return err
+	}
+	s.current.Store(snap)
+	return nil
+}
+
+func limitsOf(l config.Limits) gate.Limits {
+	return gate.Limits{
+		Challenges: l.ChallengesPerSecond, Burst: l.Burst, Failures: l.FailedPerMinute, Body: l.Body,
+		Answer: l.Answer, Answers: l.Answers, AnswerFor: l.AnswerFor, WriteStall: l.WriteStall,
+	}
+}
+
+func (s *server) snapshot(ctx context.Context, ps *parts) (*snapshot, error) {
+	routes, err := ps.routes(s.env)
+	if err != nil {
+		return nil, err
+	}
+	router, err := s.gate.Router(routes)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the routes
+	}
+	docs, err := ps.documents(s.upstreamDocument(ctx, ps.cfg))
+	if err != nil {
+		return nil, err
+	}
+	return &snapshot{router: router, docs: docs}, nil
+}
+
+// upstreamDocument is the API's own description, if one is configured and can
+// be had; the priced API is described without it otherwise.
+func (s *server) upstreamDocument(ctx context.Context, cfg *config.Config) []byte {
+	for name, u := range cfg.Upstreams {
+		if u.OpenAPI == (config.Document{}) {
+			continue
+		}
+		data, err := fetchDocument(ctx, u)
+		if err != nil {
+			s.env.logger.WarnContext(ctx, "upstream description not read; routes are described without it", "upstream", name, "err", err)
+			continue
+		}
+		return data
+	}
+	return nil
+}
+
+// reload reads the configuration again. A file with faults changes nothing.
+func (s *server) reload() error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	cfg, err := config.Load(s.file, s.getenv)
+	if err != nil {
+		return err //nolint:wrapcheck // it names file and line
+	}
+	ps, err := assemble(cfg, s.env.hooks)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if held := s.needsRestart(cfg); len(held) > 0 {
+		s.env.logger.WarnContext(ctx, "these settings take effect after a restart", "settings", strings.Join(held, ", "))
+	}
+	snap, err := s.snapshot(ctx, ps)
+	if err != nil {
+		return err
+	}
+	s.parts.ring.Replace(ps.ring)
+	s.current.Store(snap)
+	return nil
+}
+
+// needsRestart names what a reload leaves as it was.
+func (s *server) needsRestart(next *config.Config) []string {
+	var held []string
+	for _, f := range []struct {
+		name    string
+		differs bool
+	}{
+		{"listen", s.cfg.Listen != next.Listen}, {"public_url", s.cfg.PublicURL != next.PublicURL},
+		{"admin", s.cfg.Admin != next.Admin}, {"store", s.cfg.Store != next.Store},
+		{"keys.challenge", s.cfg.Keys.Challenge.Reveal() != next.Keys.Challenge.Reveal()}, {"keys.seal", s.cfg.Keys.Seal.Reveal() != next.Keys.Seal.Reveal()},
+		{"limits", s.cfg.Limits != next.Limits}, {"challenge", s.cfg.Challenge != next.Challenge},
+	} {
+		if f.differs {
+			held = append(held, f.name)
+		}
+	}
+	return held
+}
+
+// run serves until ctx ends, then drains.
+func (s *server) run(ctx context.Context, ready func()) error {
+	public, admin, err := s.listen(ctx)
+	if err != nil {
+		return err
+	}
+	// Recovery comes first: nobody is asked to pay before it is known what is owed.
+	first, cancel := context.WithTimeout(ctx, recoverBeforeReady)
+	if n, err := s.processor.Recover(first, true); err != nil || n > 0 {
+		s.env.logger.InfoContext(ctx, "recovery before start", "moved", n, "err", err)
+	}
+	cancel()
+	if err := s.readRevocations(ctx); err != nil {
+		s.env.logger.ErrorContext(ctx, "revocations not read", "err", err)
+	}
+	s.recovered.Store(true)
+
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { s.processor.Run(background, 0) })
+	wg.Go(func() { s.watchRevocations(background) })
+
+	failed := make(chan error, 2)
+	ps := s.httpServer(s.public())
+	as := s.httpServer(s.operator().handler())
+	wg.Go(func() { failed <- serveOn(ps, public) })
+	if admin != nil {
+		wg.Go(func() { failed <- serveOn(as, admin) })
+	}
+	ready()
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.draining.Store(true)
+	// What is paid for is finished; what is not begun is refused by the closed door.
+	drain, done := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	defer done()
+	if derr := ps.Shutdown(drain); derr != nil {
+		s.env.logger.WarnContext(drain, "requests were still running", "err", derr)
+		_ = ps.Close()
+	}
+	_ = as.Shutdown(drain)
+	s.gate.Close()
+	stop()
+	wg.Wait()
+	return errors.Join(err, s.store.Close())
+}
+
+// drainTime is how long a stop waits for requests.
+const drainTime = 10 * time.Second
+
+func serveOn(hs *http.Server, l net.Listener) error {
+	if err := hs.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+func (s *server) httpServer(h http.Handler) *http.Server {
+	l := s.cfg.Limits
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: l.ReadHeader, IdleTimeout: l.Idle, MaxHeaderBytes: int(l.HeaderBytes),
+		Protocols: &protocols, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 100},
+		ErrorLog: slog.NewLogLogger(s.env.logger.Handler(), slog.LevelDebug),
+	}
+}
+
+func (s *server) listen(ctx context.Context) (public, admin net.Listener, err error) {
+	public, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Listen)
+	if err != nil {
+		return nil, nil, fmt.Errorf("listen: %w; choose another address or stop what has it", err)
+	}
+	public = limitConns(public, s.cfg.Limits.Connections, s.cfg.Limits.ConnectionsPerClient)
+	if s.cfg.TLS != nil {
+		tc, err := s.tlsConfig()
+		if err != nil {
+			return nil, nil, errors.Join(err, public.Close())
+		}
+		public = tls.NewListener(public, tc)
+	}
+	if s.cfg.Admin.Listen != "" {
+		if admin, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Admin.Listen); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("admin.listen: %w; choose another address or stop what has it", err), public.Close())
+		}
+	}
+	return public, admin, nil
+}
+
+func (s *server) tlsConfig() (*tls.Config, error) {
+	if a := s.cfg.TLS.Autocert; a != nil {
+		m := &autocert.Manager{Prompt: autocert.AcceptTOS, HostPolicy: autocert.HostWhitelist(a.Hosts...), Cache: autocert.DirCache(a.Cache), Email: a.Email}
+		tc := m.TLSConfig()
+		tc.MinVersion = tls.VersionTLS12
+		return tc, nil
+	}
+	cert, err := tls.LoadX509KeyPair(s.cfg.TLS.Cert, s.cfg.TLS.Key)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}, nil
+}
+
+// ready says whether priced requests can be sold, and what is wrong if not.
+func (s *server) ready() (bool, map[string]string) {
+	checks := map[string]string{"store": "ok", "recovery": "done", "settlement": "running", "clock": "ok"}
+	ok := true
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if _, err := s.store.Setting(ctx, payment.SettingPaused); err != nil {
+		ok, checks["store"] = false, "cannot be read"
+	}
+	if why := s.processor.Paused(ctx); why != "" {
+		checks["settlement"] = "paused" // free routes and what is paid are still served
+	}
+	if behind, yes := s.processor.ClockBehind(); yes {
+		ok, checks["clock"] = false, "behind by "+behind.Round(time.Second).String()
+	}
+	if !s.recovered.Load() {
+		ok, checks["recovery"] = false, "under way"
+	}
+	if s.draining.Load() {
+		ok, checks["server"] = false, "stopping"
+	}
+	if s.cfg.Methods.Stripe != nil && s.cfg.Methods.Stripe.BaseURL != "" {
+		checks["processor"] = "not the real one: no money moves"
+	}
+	return ok, checks
+}
+
+func (s *server) operator() *operator {
+	return &operator{
+		processor: s.processor, store: s.store, reload: s.reload, now: testhook.Now(),
+		metrics: s.telemetry.metricsHandler(), ready: s.ready,
+	}
+}
+
+// revocationEvery is how often refunds and disputes of other makers are looked for.
+const revocationEvery = 2 * time.Second
+
+// readRevocations catches up with the outbox.
+func (s *server) readRevocations(ctx context.Context) error {
+	_, err := s.followRevocations(ctx, 0)
+	return err
+}
+
+func (s *server) followRevocations(ctx context.Context, after int64) (int64, error) {
+	for {
+		page, err := s.store.Events(ctx, after, 1000)
+		if err != nil {
+			return after, fmt.Errorf("read the outbox: %w", err)
+		}
+		var ids []string
+		for _, e := range page {
+			after = e.Position
+			switch e.Type {
+			case "payment.refunding", "payment.refunded", "payment.disputed", "payment.review":
+				ids = append(ids, e.Payment)
+			}
+		}
+		if len(ids) > 0 {
+			s.revoked.Add(ids...)
+		}
+		if len(page) < 1000 {
+			return after, nil
+		}
+	}
+}
+
+func (s *server) watchRevocations(ctx context.Context) {
+	tick := time.NewTicker(revocationEvery)
+	defer tick.Stop()
+	after := int64(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		next, err := s.followRevocations(ctx, after)
+		if err != nil {
+			s.env.logger.WarnContext(ctx, "revocations not read", "err", err)
+			continue
+		}
+		after = next
+	}
+}
+
+func fetchDocument(ctx context.Context, u config.Upstream) ([]byte, error) {
+	if u.OpenAPI.File != "" {
+		return readFile(u.OpenAPI.File)
+	}
+	where := u.OpenAPI.URL
+	if where == "" {
+		where = strings.TrimSuffix(u.URL.String(), "/") + u.OpenAPI.Path
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, http.NoBody)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the description: %w", err)
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{}}).Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the description: %w", err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("ask for the description: %s", resp.Status)
+	}
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
+	if err != nil {
+		return nil, fmt.Errorf("read the description: %w", err)
+	}
+	return data, nil
+}

@@ -1,0 +1,260 @@
+package app
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"paywall/gate"
+	"paywall/internal/builtin"
+	"paywall/internal/config"
+	"paywall/internal/proxy"
+	"paywall/internal/testhook"
+	"paywall/openapi"
+	"paywall/payment"
+	"paywall/receipts"
+)
+
+// settings are what the operating commands need of a configuration.
+type settings struct{ Admin, Store string }
+
+// loadConfig reads the file for commands that only look for the server and its store.
+func loadConfig(p *Process, file string) (settings, error) {
+	cfg, err := config.Load(file, p.Getenv)
+	if err != nil {
+		return settings{}, err //nolint:wrapcheck // it names file and line
+	}
+	return settings{Admin: cfg.Admin.Listen, Store: cfg.Store.Engine + ":" + cfg.Store.Path}, nil
+}
+
+// parts are made from a configuration before anything is opened: what `check`
+// can find wrong is found here.
+type parts struct {
+	cfg       *config.Config
+	rails     builtin.Rails
+	protocols []payment.Protocol
+	ring      *receipts.KeyRing
+	seal      []byte
+	pricers   []gate.Pricer // by index of cfg.Routes; nil for free ones
+}
+
+// hooks go around what parts of the server do, for traces and metrics.
+type hooks struct {
+	wrap     func(http.RoundTripper) http.RoundTripper
+	upstream func(name, class string)
+}
+
+func assemble(cfg *config.Config, h hooks) (*parts, error) {
+	s := &parts{cfg: cfg}
+	now := testhook.Now()
+	var err error
+	if s.rails, err = builtin.Methods(cfg.Methods, builtin.Surroundings{Now: now, Wrap: h.wrap}); err != nil {
+		return nil, fmt.Errorf("methods: %w", err)
+	}
+	if s.protocols, err = builtin.Protocols(cfg); err != nil {
+		return nil, err //nolint:wrapcheck // it names the setting
+	}
+	if s.ring, err = receipts.LoadKeys(cfg.Keys.Receipts); err != nil {
+		return nil, fmt.Errorf("keys.receipts: %w; create it with: paywall keys new", err)
+	}
+	if _, ok := s.ring.Signing(); !ok {
+		return nil, fmt.Errorf("keys.receipts: %s has no key that signs", cfg.Keys.Receipts)
+	}
+	if s.seal, err = sealKey(cfg.Keys); err != nil {
+		return nil, err
+	}
+	var problems config.Errors
+	for i, r := range cfg.Routes {
+		if r.Free {
+			s.pricers = append(s.pricers, nil)
+			continue
+		}
+		pricer, err := builtin.Pricer(r, now)
+		if err != nil {
+			problems = append(problems, cfg.Problem(fmt.Sprintf("routes[%d]", i), "%v", err))
+		}
+		s.pricers = append(s.pricers, pricer)
+		problems = append(problems, s.unpayable(i, r)...)
+	}
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return s, nil
+}
+
+// unpayable finds the prices of a route that none of its methods can take.
+func (s *parts) unpayable(i int, r config.Route) config.Errors {
+	var problems config.Errors
+	for _, p := range r.Prices {
+		q := payment.Quote{Route: r.ID, Amount: p.Amount, Description: r.Description, Terms: r.Terms}
+		offered := false
+		var why []string
+		for _, m := range s.methodsOf(r) {
+			if _, err := m.Offer(q); err != nil {
+				why = append(why, m.Name()+": "+strings.TrimSuffix(err.Error(), ": "+payment.ErrNotOffered.Error()))
+				continue
+			}
+			offered = true
+		}
+		if !offered {
+			path := p.Path
+			if path == "" {
+				path = fmt.Sprintf("routes[%d].price", i)
+			}
+			problems = append(problems, s.cfg.Problem(path, "no payment method can take %s (%s); raise the price or add a method", p.Amount, strings.Join(why, "; ")))
+		}
+	}
+	return problems
+}
+
+func (s *parts) methodsOf(r config.Route) []payment.Method {
+	if len(r.Methods) == 0 {
+		return s.rails.Methods
+	}
+	var ms []payment.Method
+	for _, name := range r.Methods {
+		for _, m := range s.rails.Methods {
+			if m.Name() == name {
+				ms = append(ms, m)
+			}
+		}
+	}
+	return ms
+}
+
+// sealKey is what stored intents are sealed with: configured, or derived from
+// the challenge secret under a purpose of its own.
+func sealKey(k config.Keys) ([]byte, error) {
+	if !k.Seal.Empty() {
+		return []byte(k.Seal.Reveal()), nil
+	}
+	key, err := hkdf.Key(sha256.New, []byte(k.Challenge.Reveal()), nil, "paywall sealed intents", 32)
+	if err != nil {
+		return nil, fmt.Errorf("derive the sealing key: %w", err)
+	}
+	return key, nil
+}
+
+// upstreams makes the hop to each server behind.
+func (s *parts) upstreams(env environment) (map[string]http.Handler, error) {
+	hops := map[string]http.Handler{}
+	for name, u := range s.cfg.Upstreams {
+		pc := proxy.Config{
+			Name: name, Target: u.URL, Host: u.Host, Header: u.Header(), Public: s.cfg.PublicURL, Timeout: u.Timeout,
+			Client: env.client, Wrap: env.hooks.wrap, Logger: env.logger, Observe: env.hooks.upstream,
+		}
+		if u.CA != "" {
+			pem, err := os.ReadFile(u.CA)
+			if err != nil {
+				return nil, fmt.Errorf("upstreams.%s.ca: %w", name, err)
+			}
+			pc.Roots = x509.NewCertPool()
+			if !pc.Roots.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("upstreams.%s.ca: %s holds no PEM certificate", name, u.CA)
+			}
+		}
+		hop, err := proxy.New(pc)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // it names the upstream
+		}
+		hops[name] = hop
+	}
+	return hops, nil
+}
+
+// routes is the price table for the gate.
+func (s *parts) routes(env environment) ([]gate.Route, error) {
+	hops, err := s.upstreams(env)
+	if err != nil {
+		return nil, err
+	}
+	var list []gate.Route
+	for i, r := range s.cfg.Routes {
+		hop, ok := hops[r.Upstream]
+		if !ok {
+			return nil, fmt.Errorf("route %s: no upstream %q", r.ID, r.Upstream)
+		}
+		one := gate.Route{
+			ID: r.ID, Pattern: strings.TrimSpace(r.Method + " " + r.Path), Free: r.Free, Methods: r.Methods,
+			Description: r.Description, Terms: r.Terms, Window: r.Window, Redeliver: r.Redeliver, Pass: r.Pass,
+			Accept: r.Accept, Body: r.BodyLimit, Handler: hop,
+		}
+		if s.cfg.Upstreams[r.Upstream].Dedupes && r.Redeliver == nil {
+			again := true // it drops a second request with the same payment id
+			one.Redeliver = &again
+		}
+		if !r.Free {
+			one.Pricer = s.pricers[i]
+		}
+		list = append(list, one)
+	}
+	return list, nil
+}
+
+// documents describe the priced API to agents.
+func (s *parts) documents(upstream []byte) (openapi.Documents, error) {
+	sv := s.cfg.Service
+	oc := openapi.Config{
+		PublicURL: s.cfg.PublicURL, Title: sv.Title, Version: sv.Version, Description: sv.Description,
+		Categories: sv.Categories, Homepage: sv.Homepage, Reference: sv.Reference, Upstream: upstream,
+	}
+	for _, r := range s.cfg.Routes {
+		or := openapi.Route{Method: r.Method, Path: r.Path, Description: r.Description, Free: r.Free}
+		if !r.Free {
+			or.Offers = s.described(r)
+		}
+		oc.Routes = append(oc.Routes, or)
+	}
+	docs, err := openapi.Build(oc)
+	if err != nil {
+		return openapi.Documents{}, fmt.Errorf("describe the API: %w", err)
+	}
+	return docs, nil
+}
+
+// described are a route's offers as far as they are known before a request.
+func (s *parts) described(r config.Route) []openapi.Offer {
+	var offers []openapi.Offer
+	for _, m := range s.methodsOf(r) {
+		if len(r.Prices) == 1 && r.Remote == nil && r.Tiers == nil {
+			if o, err := m.Offer(payment.Quote{Route: r.ID, Amount: r.Prices[0].Amount, Terms: r.Terms}); err == nil {
+				offers = append(offers, openapi.Offer{Intent: o.Intent, Method: o.Method, Amount: o.Amount})
+			}
+			continue
+		}
+		currency := ""
+		if len(r.Prices) > 0 {
+			currency = strings.ToLower(r.Prices[0].Amount.Currency())
+		}
+		offers = append(offers, openapi.Offer{Method: m.Name(), Currency: currency})
+	}
+	return offers
+}
+
+// desk issues and takes receipts for the configured origin.
+func (s *parts) desk(uses receipts.Uses, revoked receipts.Revocations, now func() time.Time) (receipts.Desk, error) {
+	issuer, err := receipts.New(receipts.Config{Keys: s.ring, Issuer: s.cfg.PublicURL, Audience: s.cfg.Realm, TTL: s.cfg.ReceiptTTL, Now: now})
+	if err != nil {
+		return receipts.Desk{}, err //nolint:wrapcheck // it names the field
+	}
+	verifier, err := receipts.NewVerifier(receipts.VerifierConfig{
+		Keys: s.ring, Issuer: s.cfg.PublicURL, Audience: s.cfg.Realm, Revocations: revoked, Uses: uses, Now: now,
+	})
+	if err != nil {
+		return receipts.Desk{}, err //nolint:wrapcheck // it names the field
+	}
+	return receipts.Desk{Issuer: issuer, Verifier: verifier}, nil
+}
+
+// configuration errors are shown without the word "paywall:" before each line.
+func configErrors(err error) (config.Errors, bool) {
+	var list config.Errors
+	ok := errors.As(err, &list)
+	return list, ok
+}

@@ -1,0 +1,259 @@
+// Package proxy is the hop to an upstream: a reverse proxy that sends each
+// request at most once and lets nothing of the inside out.
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"paywall/internal/problem"
+	"paywall/payment"
+)
+
+// unreached marks an answer of this package to a request that no upstream has
+// seen; the gate takes it out again.
+const unreached = "Paywall-Unreached"
+
+// Config describes one upstream. Target is required.
+type Config struct {
+	// Name is what logs call it.
+	Name string
+	// Target is its origin, with a base path if it has one.
+	Target *url.URL
+	// Host is sent as the authority; empty is the target's.
+	Host string
+	// Header is set on every request: the upstream's own credentials.
+	Header http.Header
+	// Public is the origin that agents see; the upstream's own is replaced by it
+	// in what leads elsewhere (Location, Content-Location, Link, Refresh).
+	Public string
+	// Timeout is how long the head of an answer may take; zero is 30 s.
+	Timeout time.Duration
+	// Roots verify its certificate; nil is the system's.
+	Roots *x509.CertPool
+	// Client is the address to tell the upstream; nil is the connection's.
+	Client func(r *http.Request) netip.Addr
+	// Transport replaces the tuned transport, for tests and traces.
+	Wrap   func(http.RoundTripper) http.RoundTripper
+	Logger *slog.Logger
+	// Observe, if set, is told the class of every answer: "2xx" to "5xx", "unreached", "failed".
+	Observe func(upstream, class string)
+}
+
+// New checks the configuration and makes the handler.
+func New(cfg Config) (http.Handler, error) {
+	if cfg.Target == nil || cfg.Target.Host == "" || (cfg.Target.Scheme != "http" && cfg.Target.Scheme != "https") {
+		return nil, fmt.Errorf("upstream %s: the URL must be http:// or https:// and a host", cfg.Name)
+	}
+	if cfg.Target.RawQuery != "" || cfg.Target.Fragment != "" || cfg.Target.User != nil {
+		return nil, fmt.Errorf("upstream %s: the URL may have a path, but no query, fragment or user", cfg.Name)
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 30 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(string, string) {}
+	}
+	var rt http.RoundTripper = &once{transport(cfg)}
+	if cfg.Wrap != nil {
+		rt = cfg.Wrap(rt)
+	}
+	p := &upstream{cfg: cfg}
+	return &httputil.ReverseProxy{
+		Rewrite: p.rewrite, Transport: rt, ModifyResponse: p.modify, ErrorHandler: p.failed,
+		BufferPool: &buffers{}, ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+	}, nil
+}
+
+func transport(cfg Config) *http.Transport {
+	dialer := &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 30 * time.Second}
+	return &http.Transport{
+		// No Proxy: the environment must not turn paid requests into something else.
+		DialContext:         dialer.DialContext,
+		MaxIdleConns:        1024,
+		MaxIdleConnsPerHost: 256, // the default of 2 costs more than half the throughput
+		IdleConnTimeout:     60 * time.Second,
+		TLSHandshakeTimeout: 5 * time.Second,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.Roots},
+		ForceAttemptHTTP2:   cfg.Target.Scheme == "https",
+		// What the upstream encodes goes through as it is.
+		DisableCompression:     true,
+		ResponseHeaderTimeout:  cfg.Timeout,
+		MaxResponseHeaderBytes: 64 << 10,
+		ExpectContinueTimeout:  time.Second,
+	}
+}
+
+type upstream struct{ cfg Config }
+
+func (p *upstream) rewrite(r *httputil.ProxyRequest) {
+	r.SetURL(p.cfg.Target)
+	if p.cfg.Host != "" {
+		r.Out.Host = p.cfg.Host
+	}
+	// Set, never add: what the client said of itself was taken out before.
+	host, proto := r.In.Host, "http"
+	if u, err := url.Parse(p.cfg.Public); err == nil && u.Host != "" {
+		host, proto = u.Host, u.Scheme
+	}
+	h := r.Out.Header
+	if addr := p.client(r.In); addr.IsValid() {
+		h.Set("X-Forwarded-For", addr.String())
+	}
+	h.Set("X-Forwarded-Host", host)
+	h.Set("X-Forwarded-Proto", proto)
+	for name, values := range p.cfg.Header {
+		h[name] = values
+	}
+	if _, ok := h["User-Agent"]; !ok {
+		h["User-Agent"] = nil // net/http would name itself
+	}
+}
+
+func (p *upstream) client(r *http.Request) netip.Addr {
+	if p.cfg.Client != nil {
+		return p.cfg.Client(r)
+	}
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}
+
+// modify keeps the inside inside.
+func (p *upstream) modify(res *http.Response) error {
+	p.cfg.Observe(p.cfg.Name, class(res.StatusCode))
+	res.Header.Del(unreached)
+	for name := range res.Trailer {
+		if strings.HasPrefix(name, "Payment-") || strings.HasPrefix(name, "Paywall-") || name == "Authorization" || name == "Www-Authenticate" {
+			delete(res.Trailer, name)
+		}
+	}
+	for _, name := range [...]string{"Location", "Content-Location"} {
+		if v := res.Header.Get(name); v != "" {
+			res.Header.Set(name, p.outward(v))
+		}
+	}
+	inside := p.cfg.Target.Scheme + "://" + p.cfg.Target.Host
+	for _, name := range [...]string{"Link", "Refresh"} {
+		for i, v := range res.Header[name] {
+			res.Header[name][i] = strings.ReplaceAll(v, inside, p.cfg.Public)
+		}
+	}
+	return nil
+}
+
+// outward is a URL of the upstream as the public reaches it.
+func (p *upstream) outward(v string) string {
+	u, err := url.Parse(v)
+	if err != nil {
+		return v
+	}
+	if u.Host != "" && !strings.EqualFold(u.Host, p.cfg.Target.Host) && !strings.EqualFold(u.Host, p.cfg.Host) {
+		return v
+	}
+	base := strings.TrimSuffix(p.cfg.Target.Path, "/")
+	if base != "" && strings.HasPrefix(u.Path, base+"/") {
+		u.Path, u.RawPath = strings.TrimPrefix(u.Path, base), ""
+	}
+	u.User = nil
+	if u.Host == "" {
+		return u.String()
+	}
+	u.Scheme, u.Host = "", ""
+	return p.cfg.Public + u.String()
+}
+
+func class(status int) string {
+	switch {
+	case status < 300:
+		return "2xx"
+	case status < 400:
+		return "3xx"
+	case status < 500:
+		return "4xx"
+	default:
+		return "5xx"
+	}
+}
+
+// failed answers for an upstream that did not.
+func (p *upstream) failed(w http.ResponseWriter, r *http.Request, err error) {
+	status, detail := http.StatusBadGateway, "The service behind this address does not answer."
+	var op *net.OpError
+	switch {
+	case errors.As(err, &op) && op.Op == "dial":
+		w.Header().Set(unreached, "1")
+		p.cfg.Observe(p.cfg.Name, "unreached")
+	case isTimeout(err):
+		status = http.StatusGatewayTimeout
+		p.cfg.Observe(p.cfg.Name, "failed")
+	default:
+		p.cfg.Observe(p.cfg.Name, "failed")
+	}
+	if !errors.Is(err, context.Canceled) {
+		p.cfg.Logger.WarnContext(r.Context(), "upstream failed", "upstream", p.cfg.Name, "err", err)
+	}
+	problem.Document{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}.Write(w)
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// once keeps net/http from sending a paid request again by itself when a kept
+// connection dies without an answer: the upstream may have done its work.
+// Requests without a payment are left to its judgement.
+type once struct{ http.RoundTripper }
+
+// RoundTrip implements [http.RoundTripper].
+func (o *once) RoundTrip(r *http.Request) (*http.Response, error) {
+	if _, paid := payment.FromContext(r.Context()); paid {
+		if v, ok := r.Header["Idempotency-Key"]; ok {
+			// Under this spelling it travels all the same, but does not license a replay.
+			delete(r.Header, "Idempotency-Key")
+			r.Header["idempotency-key"] = v
+		}
+		if safe := r.Method == http.MethodGet || r.Method == http.MethodHead; safe && (r.Body == nil || r.Body == http.NoBody) {
+			r.Body = empty{} // a body that cannot be rewound cannot be replayed
+		}
+	}
+	return o.RoundTripper.RoundTrip(r) //nolint:wrapcheck // the proxy classes it
+}
+
+type empty struct{}
+
+func (empty) Read([]byte) (int, error) { return 0, io.EOF }
+func (empty) Close() error             { return nil }
+
+// buffers are what answers are copied through.
+type buffers struct{ pool sync.Pool }
+
+// Get implements [httputil.BufferPool].
+func (b *buffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		return *p
+	}
+	return make([]byte, 32<<10)
+}
+
+// Put implements [httputil.BufferPool].
+func (b *buffers) Put(p []byte) { b.pool.Put(&p) }
