@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -39,12 +40,12 @@ func (p *Processor) Charge(ctx context.Context, c Credential, e Entitlement) (Pa
 	}
 	defer release()
 
-	p.cfg.Point("verified")
+	p.cfg.Point(PointVerified)
 	// Claim before asking the rail: two copies of one credential may arrive
 	// together, and only the insert can tell the first from the second.
 	switch err := p.cfg.Store.Claim(ctx, pay); {
 	case err == nil:
-		p.cfg.Point("intent")
+		p.cfg.Point(PointIntent)
 		return p.settle(ctx, m, pay, in)
 	case errors.Is(err, ErrChallengeUsed):
 		return p.rejoin(ctx, m, c)
@@ -80,9 +81,9 @@ func (p *Processor) record(c Credential, inst Instrument, e Entitlement) Payment
 func (p *Processor) settle(ctx context.Context, m Method, pay Payment, in Intent) (Payment, error) {
 	wait := p.cfg.Backoff
 	for attempt := 0; ; attempt++ {
-		p.cfg.Point("send")
+		p.cfg.Point(PointSend)
 		out := p.call(ctx, "charge", pay, attempt > 0, func(ctx context.Context) Outcome { return m.Charge(ctx, pay, in) })
-		p.cfg.Point("answered")
+		p.cfg.Point(PointAnswered)
 		switch out.Class {
 		case OutcomeSucceeded, OutcomeDeclined, OutcomeMismatch:
 			return p.conclude(ctx, pay, out)
@@ -108,7 +109,7 @@ func (p *Processor) conclude(ctx context.Context, pay Payment, out Outcome) (Pay
 		return Payment{}, &Error{Kind: KindPending, Detail: "the outcome is being recorded; present the same credential again", PaymentID: pay.ID, RetryAfter: 2 * time.Second, Err: err}
 	}
 	if out.Class == OutcomeSucceeded {
-		p.cfg.Point("settled")
+		p.cfg.Point(PointSettled)
 	}
 	return stored, p.refusal(stored, out)
 }
@@ -116,7 +117,7 @@ func (p *Processor) conclude(ctx context.Context, pay Payment, out Outcome) (Pay
 // enter writes a definite outcome of a pending payment into the books.
 func (p *Processor) enter(ctx context.Context, pay Payment, out Outcome) (Payment, error) {
 	// Money may have moved: the entry must not be lost to a payer's patience.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storePatience)
 	defer cancel()
 	now := p.Now()
 	next := pay
@@ -219,6 +220,14 @@ func (p *Processor) rejoin(ctx context.Context, m Method, c Credential) (Payment
 	if p.Now().Before(pay.LeaseUntil) && pay.Owner != "" {
 		return Payment{}, &Error{Kind: KindInProgress, Detail: "this payment is being settled", PaymentID: pay.ID, RetryAfter: time.Second}
 	}
+	switch {
+	case p.Paused(ctx) != "":
+		return Payment{}, p.refusal(pay, Outcome{}) // nothing is sent; recovery finds out what was
+	case p.Now().Sub(pay.CreatedAt) > answerLimit:
+		// The rail may have forgotten the key: the same bytes would be a new charge.
+		// Recovery hands it to a person.
+		return Payment{}, p.refusal(pay, Outcome{})
+	}
 	// The payer is here again, so its consent is live: the stored bytes may be sent again.
 	leased, err := p.lease(ctx, pay)
 	if err != nil {
@@ -239,7 +248,9 @@ func (p *Processor) spent(ctx context.Context, pay Payment) error {
 	if err != nil {
 		return &Error{Kind: KindInternal, Detail: "the payment could not be read; nothing was charged", RetryAfter: 5 * time.Second, Err: err}
 	}
-	if other.State == StatePending && other.Owner == "" && other.Scope == pay.Scope {
+	// Recovery holds a lease while it asks; that does not make the outcome known.
+	doubt := other.Owner == "" || other.Attempts > 1 || !p.Now().Before(other.LeaseUntil)
+	if other.State == StatePending && doubt && other.Scope == pay.Scope {
 		return &Error{Kind: KindPending, Detail: "an earlier payment with this token has no known outcome yet; do not pay again", RetryAfter: 5 * time.Second}
 	}
 	return Refuse(KindVerificationFailed, "this payment token has been used")
@@ -258,11 +269,11 @@ func (p *Processor) lease(ctx context.Context, pay Payment) (Payment, error) {
 }
 
 // update stores next and retries what may pass: money has moved, and the books
-// must follow. When somebody else was first it returns what is stored now.
+// must follow. When the change was made already it returns what is stored now.
 func (p *Processor) update(ctx context.Context, pay, next Payment, entries []Entry, event string) (Payment, error) {
 	var events []Event
 	if event != "" {
-		events = []Event{{ID: "evt_" + next.ID[len("pay_"):] + "_" + event[len("payment."):], Payment: next.ID, Type: event, At: next.UpdatedAt}}
+		events = []Event{{ID: eventID(next, event), Payment: next.ID, Type: event, At: next.UpdatedAt}}
 	}
 	wait := p.cfg.Backoff / 10
 	for {
@@ -275,10 +286,19 @@ func (p *Processor) update(ctx context.Context, pay, next Payment, entries []Ent
 			if gerr != nil {
 				return Payment{}, fmt.Errorf("update %s: %w", pay.ID, errors.Join(err, gerr))
 			}
-			if stored.Revision >= next.Revision && stored.State == next.State && stored.Delivery == next.Delivery {
+			if stored.Revision < next.Revision {
+				return Payment{}, fmt.Errorf("update %s to %s/%s: %w", pay.ID, next.State, next.Delivery, err)
+			}
+			if at(stored) == at(next) && stored.Disputed == next.Disputed {
 				return stored, nil
 			}
-			return Payment{}, fmt.Errorf("update %s to %s/%s: %w", pay.ID, next.State, next.Delivery, err)
+			if at(stored) != at(pay) || stored.Epoch != pay.Epoch {
+				return Payment{}, fmt.Errorf("update %s to %s/%s: %w", pay.ID, next.State, next.Delivery, err)
+			}
+			// Only a lease was renewed or a dispute flagged, under the same epoch:
+			// the change still holds, and must not be lost to that.
+			next = rebase(pay, stored, next)
+			continue
 		case errors.Is(err, ErrState):
 			return Payment{}, fmt.Errorf("update %s: %w", pay.ID, err)
 		}
@@ -287,6 +307,23 @@ func (p *Processor) update(ctx context.Context, pay, next Payment, entries []Ent
 		}
 		wait = min(2*wait, time.Second)
 	}
+}
+
+// eventID is stable for one change of one payment; some changes may happen twice.
+func eventID(p Payment, event string) string {
+	return fmt.Sprintf("evt_%s_%s_%d", strings.TrimPrefix(p.ID, "pay_"), strings.TrimPrefix(event, "payment."), p.Revision)
+}
+
+// rebase makes the change from pay to next once more, on what is stored now.
+func rebase(pay, stored, next Payment) Payment {
+	next.Revision = stored.Revision + 1
+	if next.Disputed == pay.Disputed {
+		next.Disputed = stored.Disputed
+	}
+	if next.LeaseUntil.Equal(pay.LeaseUntil) {
+		next.LeaseUntil = stored.LeaseUntil
+	}
+	return next
 }
 
 func orString(s, d string) string {

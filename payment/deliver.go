@@ -20,7 +20,7 @@ func (p *Processor) Dispatch(ctx context.Context, pay Payment, durable bool) (Pa
 		return Payment{}, Refuse(KindInvalidChallenge, "there is nothing left to deliver for this payment")
 	}
 	durable = durable || now.After(pay.WindowEnds.Add(-finalStretch)) || pay.Delivery == DeliveryDispatched
-	if !p.take(pay, durable) {
+	if !p.take(pay.ID) {
 		return Payment{}, &Error{Kind: KindInProgress, Detail: "this payment is being served", PaymentID: pay.ID, RetryAfter: time.Second}
 	}
 	next, err := p.dispatched(ctx, pay, durable, now)
@@ -28,7 +28,7 @@ func (p *Processor) Dispatch(ctx context.Context, pay Payment, durable bool) (Pa
 		p.drop(pay.ID)
 		return Payment{}, err
 	}
-	p.cfg.Point("dispatched")
+	p.cfg.Point(PointDispatched)
 	return next, nil
 }
 
@@ -45,7 +45,7 @@ func (p *Processor) dispatched(ctx context.Context, pay Payment, durable bool, n
 	if !durable {
 		return next, nil
 	}
-	next.Revision, next.UpdatedAt, next.Delivery = pay.Revision+1, now, DeliveryDispatched
+	next.Revision, next.Epoch, next.UpdatedAt, next.Delivery = pay.Revision+1, pay.Epoch+1, now, DeliveryDispatched
 	next.Owner, next.LeaseUntil = p.cfg.Owner, now.Add(leaseTime)
 	// If this process dies now, nobody can tell whether the request ran. Recovery
 	// takes it up as soon as the lease is over.
@@ -60,8 +60,11 @@ func (p *Processor) dispatched(ctx context.Context, pay Payment, durable bool, n
 	return next, nil
 }
 
-// Delivered records that the complete answer was written. It gives up the right to serve.
+// Delivered records that the complete answer was written. It gives up the right
+// to serve. It does not end with the caller's context.
 func (p *Processor) Delivered(ctx context.Context, pay Payment, receiptID string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storePatience)
+	defer cancel()
 	defer p.drop(pay.ID)
 	pay = p.current(pay)
 	now := p.Now()
@@ -72,16 +75,22 @@ func (p *Processor) Delivered(ctx context.Context, pay Payment, receiptID string
 	if _, err := p.update(ctx, pay, next, []Entry{entry}, "payment.delivered"); err != nil {
 		return fmt.Errorf("record delivery: %w", err)
 	}
-	p.cfg.Point("delivered")
+	p.cfg.Point(PointDelivered)
 	return nil
 }
 
 // Undelivered gives up the right to serve after a failure. With reexecute, and
 // while dispatches are left, the entitlement is open again; otherwise the
-// payment is refunded. It returns the payment as stored.
+// payment is refunded. It returns the payment as stored. It does not end with
+// the caller's context.
 func (p *Processor) Undelivered(ctx context.Context, pay Payment, reexecute bool, reason string) (Payment, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Patience)
+	defer cancel()
 	defer p.drop(pay.ID)
-	pay = p.current(pay)
+	return p.undelivered(ctx, p.current(pay), reexecute, reason)
+}
+
+func (p *Processor) undelivered(ctx context.Context, pay Payment, reexecute bool, reason string) (Payment, error) {
 	if !reexecute || pay.Dispatches >= p.cfg.Dispatches {
 		return p.refund(ctx, pay, orString(reason, "undelivered"))
 	}
@@ -91,22 +100,24 @@ func (p *Processor) Undelivered(ctx context.Context, pay Payment, reexecute bool
 	return p.update(ctx, pay, next, nil, "")
 }
 
-// take makes this process the only one of its goroutines to serve the payment.
-func (p *Processor) take(pay Payment, durable bool) bool {
+// take makes the caller the only one in this process that serves, refunds or
+// recovers the payment, until drop.
+func (p *Processor) take(id string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, busy := p.serving[pay.ID]; busy {
+	if _, busy := p.serving[id]; busy {
 		return false
 	}
-	p.serving[pay.ID] = &service{pay: pay, durable: durable}
+	p.serving[id] = &Payment{}
 	return true
 }
 
+// keep remembers a stored dispatch for renew, and what renew made of it.
 func (p *Processor) keep(pay Payment) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s, ok := p.serving[pay.ID]; ok {
-		s.pay = pay
+	if s, ok := p.serving[pay.ID]; ok && s.Revision < pay.Revision {
+		p.serving[pay.ID] = &pay
 	}
 }
 
@@ -120,17 +131,10 @@ func (p *Processor) drop(id string) {
 func (p *Processor) current(pay Payment) Payment {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s, ok := p.serving[pay.ID]; ok && s.pay.Revision > pay.Revision {
-		return s.pay
+	if s, ok := p.serving[pay.ID]; ok && s.Revision > pay.Revision {
+		return *s
 	}
 	return pay
-}
-
-func (p *Processor) isServing(id string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	_, ok := p.serving[id]
-	return ok
 }
 
 // renew extends the leases of stored dispatches that this process still serves.
@@ -139,18 +143,30 @@ func (p *Processor) renew(ctx context.Context) {
 	p.mu.Lock()
 	var due []Payment
 	for _, s := range p.serving {
-		if s.durable && s.pay.Delivery == DeliveryDispatched && now.After(s.pay.LeaseUntil.Add(-2*leaseTime/3)) {
-			due = append(due, s.pay)
+		if s.Delivery == DeliveryDispatched && now.After(s.LeaseUntil.Add(-2*leaseTime/3)) {
+			due = append(due, *s)
 		}
 	}
 	p.mu.Unlock()
 	for _, pay := range due {
-		next := pay
-		next.Revision, next.LeaseUntil, next.UpdatedAt = pay.Revision+1, now.Add(leaseTime), now
-		if err := p.cfg.Store.Update(ctx, next, nil, nil); err != nil {
+		if err := p.extend(ctx, pay, now.Add(leaseTime)); err != nil {
 			p.cfg.Logger.WarnContext(ctx, "lease not renewed", "payment", pay.ID, "err", err)
-			continue
 		}
-		p.keep(next)
 	}
+}
+
+func (p *Processor) extend(ctx context.Context, pay Payment, until time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, storePatience)
+	defer cancel()
+	next := pay
+	next.Revision, next.LeaseUntil, next.UpdatedAt = pay.Revision+1, until, p.Now()
+	stored, err := p.update(ctx, pay, next, nil, "")
+	switch {
+	case err != nil:
+		return err
+	case stored.Epoch != pay.Epoch:
+		return fmt.Errorf("%s was taken over by %s: %w", pay.ID, stored.Owner, ErrConflict)
+	}
+	p.keep(stored)
+	return nil
 }

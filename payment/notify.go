@@ -29,6 +29,10 @@ func (p *Processor) Resolve(ctx context.Context, id string, out Outcome) (bool, 
 		// Must never happen; if it does, a person has to know at once.
 		p.cfg.Logger.ErrorContext(ctx, "the rail reports a charge for a closed payment", "payment", id, "reference", out.Reference)
 		return false, fmt.Errorf("%s is %s but the rail reports a charge %s: %w", id, pay.State, out.Reference, ErrState)
+	case !pay.SettledAt.IsZero() && out.Class == OutcomeSucceeded && out.Reference != pay.Reference:
+		// Two charges for one payment break the first promise there is.
+		p.cfg.Logger.ErrorContext(ctx, "the rail reports a second charge for a payment", "payment", id, "reference", out.Reference)
+		return false, fmt.Errorf("%s was settled by %s but the rail reports a charge %s: %w", id, pay.Reference, out.Reference, ErrState)
 	}
 	return false, nil
 }
@@ -43,12 +47,9 @@ func (p *Processor) Returned(ctx context.Context, id, reference string) (bool, e
 	if pay.State == StateRefunded || pay.State == StateCredited {
 		return false, nil
 	}
-	if p.isServing(id) {
-		return false, &Error{Kind: KindInProgress, Detail: "the payment is being delivered right now", PaymentID: id}
-	}
 	// The rail's refund call is keyed by the payment and finds the refund that exists.
-	after, err := p.refund(ctx, pay, "refunded_at_rail:"+reference)
-	return after.State != pay.State, err
+	after, err := p.Refund(ctx, id, "refunded_at_rail:"+reference)
+	return err == nil && after.State != pay.State, err
 }
 
 // Dispute flags a settled payment, or clears the flag. Opening one moves the

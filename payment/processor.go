@@ -40,8 +40,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Observe, if set, is told of every call to a rail.
 	Observe func(Observation)
-	// Point, if set, is called as each named step of a paid request is reached
-	// (security model, crash table). Tests stop the process there.
+	// Point, if set, is called as each of [CrashPoints] is reached that lies in
+	// this package. Tests stop the process there.
 	Point func(name string)
 }
 
@@ -68,6 +68,9 @@ const (
 	answerLimit = 23 * time.Hour // keys at a rail may be forgotten after 24 h
 	clockSlack  = 5 * time.Minute
 	queueWait   = 2 * time.Second
+	// storePatience bounds the retries of a write that follows money or goods.
+	storePatience = 10 * time.Second
+	retrySoon     = 5 * time.Second
 )
 
 // Processor claims, settles, recovers and refunds. It is safe for concurrent use.
@@ -80,13 +83,10 @@ type Processor struct {
 	paused  atomic.Pointer[string]
 	clock   atomic.Int64 // unix milliseconds that Now is never behind
 
-	mu      sync.Mutex
-	serving map[string]*service // payments being served by this process; guarded by mu
-}
-
-type service struct {
-	pay     Payment
-	durable bool
+	mu sync.Mutex
+	// serving has the ids of payments that a goroutine of this process has taken,
+	// with the stored record where there is a lease to renew; guarded by mu.
+	serving map[string]*Payment
 }
 
 // New checks the configuration and reads pause and clock from the store.
@@ -104,7 +104,7 @@ func New(ctx context.Context, cfg Config) (*Processor, error) {
 	setDefaults(&cfg)
 	p := &Processor{
 		cfg: cfg, sealer: s, methods: make(map[string]Method, len(cfg.Methods)),
-		slots: make(chan struct{}, cfg.InFlight), serving: make(map[string]*service),
+		slots: make(chan struct{}, cfg.InFlight), serving: make(map[string]*Payment),
 	}
 	for _, m := range cfg.Methods {
 		if _, twice := p.methods[m.Name()]; twice {

@@ -3,11 +3,15 @@ package payment
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 )
 
 // recoverBatch bounds one look at the store.
 const recoverBatch = 100
+
+// maxRest bounds how long a payment in doubt is left alone, whatever a rail asks for.
+const maxRest = time.Minute
 
 // Recover takes up every payment whose owner is gone: it asks the rail what
 // became of it, and acts only on proof. It returns how many payments it moved.
@@ -28,10 +32,16 @@ func (p *Processor) Recover(ctx context.Context, first bool) (int, error) {
 		if ctx.Err() != nil {
 			break
 		}
-		if p.isServing(pay.ID) || (pay.Owner == p.cfg.Owner && p.Now().Before(pay.LeaseUntil)) {
+		dead := first && p.cfg.Sole // whoever has a lease
+		if !dead && pay.Owner == p.cfg.Owner && p.Now().Before(pay.LeaseUntil) {
 			continue
 		}
-		changed, err := p.recoverOne(ctx, pay, first && p.cfg.Sole)
+		// A payer may come back at this moment: whoever takes the payment first has it.
+		if !p.take(pay.ID) {
+			continue
+		}
+		changed, err := p.recoverOne(ctx, pay, dead)
+		p.drop(pay.ID)
 		if err != nil && !errors.Is(err, ErrConflict) {
 			errs = append(errs, err)
 		}
@@ -59,7 +69,7 @@ func (p *Processor) recoverOne(ctx context.Context, pay Payment, sole bool) (boo
 		return after.State != pay.State, err
 	case StateSettled:
 		if pay.Delivery == DeliveryDispatched && pay.Redeliver {
-			_, err := p.Undelivered(ctx, pay, true, "interrupted")
+			_, err := p.undelivered(ctx, pay, true, "interrupted")
 			return err == nil, err
 		}
 		reason := "not_collected"
@@ -109,7 +119,8 @@ func (p *Processor) recoverPending(ctx context.Context, pay Payment) (bool, erro
 	}
 	next := pay
 	next.Revision, next.UpdatedAt, next.Owner = pay.Revision+1, p.Now(), ""
-	next.LeaseUntil, next.Reason = p.Now().Add(max(backoff(pay.Attempts), out.RetryAfter)), orString(out.Reason, out.Class.String())
+	rest := min(max(backoff(pay.Attempts), out.RetryAfter), maxRest)
+	next.LeaseUntil, next.Reason = p.Now().Add(rest), orString(out.Reason, out.Class.String())
 	_, err = p.update(ctx, pay, next, nil, "")
 	return false, err
 }
@@ -122,29 +133,39 @@ func (p *Processor) finish(ctx context.Context, pay Payment, out Outcome) (bool,
 // Run keeps recovery, leases, the pause switch and the clock mark going until
 // ctx ends. every is the time between two passes; zero is five seconds.
 func (p *Processor) Run(ctx context.Context, every time.Duration) {
-	every = orDefault(every, 5*time.Second)
-	tick := time.NewTicker(time.Second)
+	// Apart from each other: a rail that does not answer must not cost a long
+	// delivery its lease.
+	var wg sync.WaitGroup
+	wg.Go(func() { repeat(ctx, orDefault(every, 5*time.Second), p.pass) })
+	wg.Go(func() { repeat(ctx, time.Second, p.upkeep) })
+	wg.Wait()
+}
+
+func repeat(ctx context.Context, every time.Duration, do func(context.Context)) {
+	tick := time.NewTicker(every)
 	defer tick.Stop()
-	last := p.cfg.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			do(ctx)
 		}
-		p.renew(ctx)
-		if err := p.refresh(ctx); err != nil {
-			p.cfg.Logger.WarnContext(ctx, "store not readable", "err", err)
-		}
-		if p.cfg.Now().Sub(last) < every {
-			continue
-		}
-		last = p.cfg.Now()
-		if err := p.storeClock(ctx); err != nil {
-			p.cfg.Logger.WarnContext(ctx, "clock mark not stored", "err", err)
-		}
-		if n, err := p.Recover(ctx, false); err != nil || n > 0 {
-			p.cfg.Logger.InfoContext(ctx, "recovery", "moved", n, "err", err)
-		}
+	}
+}
+
+func (p *Processor) upkeep(ctx context.Context) {
+	p.renew(ctx)
+	if err := p.refresh(ctx); err != nil && ctx.Err() == nil {
+		p.cfg.Logger.WarnContext(ctx, "store not readable", "err", err)
+	}
+}
+
+func (p *Processor) pass(ctx context.Context) {
+	if err := p.storeClock(ctx); err != nil && ctx.Err() == nil {
+		p.cfg.Logger.WarnContext(ctx, "clock mark not stored", "err", err)
+	}
+	if n, err := p.Recover(ctx, false); err != nil || n > 0 {
+		p.cfg.Logger.InfoContext(ctx, "recovery", "moved", n, "err", err)
 	}
 }

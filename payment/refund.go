@@ -13,12 +13,14 @@ import (
 func (p *Processor) Refund(ctx context.Context, id, reason string) (Payment, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Patience)
 	defer cancel()
+	// Held from before the read, so that no delivery can begin in between.
+	if !p.take(id) {
+		return Payment{}, &Error{Kind: KindInProgress, Detail: "the payment is being delivered or returned right now", PaymentID: id, RetryAfter: time.Second}
+	}
+	defer p.drop(id)
 	pay, err := p.Get(ctx, id)
 	if err != nil {
 		return Payment{}, err
-	}
-	if p.isServing(id) {
-		return Payment{}, &Error{Kind: KindInProgress, Detail: "the payment is being delivered right now", PaymentID: id, RetryAfter: time.Second}
 	}
 	return p.refund(ctx, pay, reason)
 }
@@ -29,16 +31,22 @@ func (p *Processor) refund(ctx context.Context, pay Payment, reason string) (Pay
 	case StateRefunded, StateCredited:
 		return pay, nil
 	case StateRefunding:
-		if p.Now().Before(pay.LeaseUntil) && pay.Owner != "" && pay.Owner != p.cfg.Owner {
-			return pay, nil // another process is at it
+		if p.Now().Before(pay.LeaseUntil) && pay.Owner != "" {
+			return pay, nil // somebody is at it
 		}
 		leased, err := p.lease(ctx, pay)
 		if err != nil {
 			return pay, err
 		}
 		return p.payBack(ctx, leased)
+	case StateReview:
+		// A refund that the rail refused may be tried again, or was made there by
+		// hand. The duty to return the money is in the books already.
+		if pay.SettledAt.IsZero() {
+			return pay, fmt.Errorf("refund %s: it is %s and was never settled: %w", pay.ID, pay.State, ErrState)
+		}
 	case StateSettled:
-	case StatePending, StateAuthorized, StateFailed, StateVoided, StateReview:
+	case StatePending, StateAuthorized, StateFailed, StateVoided:
 		return pay, fmt.Errorf("refund %s: it is %s: %w", pay.ID, pay.State, ErrState)
 	}
 	now := p.Now()
@@ -51,12 +59,18 @@ func (p *Processor) refund(ctx context.Context, pay Payment, reason string) (Pay
 	} else {
 		next.Delivery = DeliveryNone
 	}
-	entry := Entry{Payment: pay.ID, Kind: "refund_due", Debit: from, Credit: AccountRefundsDue, Amount: pay.Amount, At: now}
-	stored, err := p.update(ctx, pay, next, []Entry{entry}, "payment.refunding")
+	var entries []Entry
+	if pay.State == StateSettled {
+		entries = []Entry{{Payment: pay.ID, Kind: "refund_due", Debit: from, Credit: AccountRefundsDue, Amount: pay.Amount, At: now}}
+	}
+	stored, err := p.update(ctx, pay, next, entries, "payment.refunding")
 	if err != nil {
 		return pay, fmt.Errorf("begin refund: %w", err)
 	}
-	p.cfg.Point("refunding")
+	if stored.Owner != p.cfg.Owner {
+		return stored, nil // another process was first, and goes on with it
+	}
+	p.cfg.Point(PointRefunding)
 	return p.payBack(ctx, stored)
 }
 
@@ -66,7 +80,9 @@ func (p *Processor) payBack(ctx context.Context, pay Payment) (Payment, error) {
 	if !ok {
 		return pay, fmt.Errorf("refund %s: method %q is not configured", pay.ID, pay.Method)
 	}
+	p.cfg.Point(PointRefundSend)
 	out := p.call(ctx, "refund", pay, pay.Attempts > 1, func(ctx context.Context) Outcome { return m.Refund(ctx, pay) })
+	p.cfg.Point(PointRefundAnswer)
 	now := p.Now()
 	next := pay
 	next.Revision, next.UpdatedAt, next.Owner = pay.Revision+1, now, ""
@@ -76,19 +92,18 @@ func (p *Processor) payBack(ctx context.Context, pay Payment) (Payment, error) {
 		entry := Entry{Payment: pay.ID, Kind: "refund", Debit: AccountRefundsDue, Credit: AccountReceivable + pay.Method, Amount: pay.Amount, At: now}
 		stored, err := p.update(ctx, pay, next, []Entry{entry}, "payment.refunded")
 		if err == nil {
-			p.cfg.Point("refunded")
+			p.cfg.Point(PointRefunded)
 		}
 		return stored, err
 	case OutcomeDeclined, OutcomeMismatch, OutcomeVoided:
 		next.State, next.Reason, next.LeaseUntil = StateReview, orString(out.Reason, "refund_refused"), time.Time{}
 		p.cfg.Logger.ErrorContext(ctx, "refund refused; payment needs review", "payment", pay.ID, "reason", next.Reason, "err", out.Err)
 		return p.update(ctx, pay, next, nil, "payment.review")
-	case OutcomeUnknown, OutcomeNotNow, OutcomeNone, OutcomeStarted:
+	default: // unknown, not now, or a word that does not answer the question
 		next.LeaseUntil = now.Add(backoff(pay.Attempts))
 		stored, err := p.update(ctx, pay, next, nil, "")
 		return stored, errors.Join(err, wrapOutcome(pay, "refund", out))
 	}
-	return pay, wrapOutcome(pay, "refund", out)
 }
 
 func wrapOutcome(pay Payment, op string, out Outcome) error {

@@ -1,6 +1,9 @@
 package payment
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // State is where the money is.
 type State string
@@ -34,12 +37,17 @@ type position struct {
 	delivery Delivery
 }
 
+func at(p Payment) position { return position{p.State, p.Delivery} }
+
 // table is the one list of allowed changes. A change that keeps both (a lease,
 // an attempt, a flag) is allowed in every position.
 var table = map[position][]position{
 	{StatePending, DeliveryNone}: {
-		{StateSettled, DeliveryOpen}, {StateAuthorized, DeliveryOpen},
-		{StateFailed, DeliveryNone}, {StateVoided, DeliveryNone}, {StateReview, DeliveryNone},
+		{StateSettled, DeliveryOpen},
+		{StateAuthorized, DeliveryOpen},
+		{StateFailed, DeliveryNone},
+		{StateVoided, DeliveryNone},
+		{StateReview, DeliveryNone},
 	},
 	{StateAuthorized, DeliveryOpen}: {
 		{StateSettled, DeliveryOpen}, {StateSettled, DeliveryDelivered}, {StateVoided, DeliveryNone}, {StateReview, DeliveryNone},
@@ -73,14 +81,12 @@ func Check(from, to Payment) error {
 	if to.Revision != from.Revision+1 || to.Epoch < from.Epoch {
 		return fmt.Errorf("%s: revision %d after %d, epoch %d after %d: %w", from.ID, to.Revision, from.Revision, to.Epoch, from.Epoch, ErrConflict)
 	}
-	a, b := position{from.State, from.Delivery}, position{to.State, to.Delivery}
+	a, b := at(from), at(to)
 	if a == b {
 		return nil
 	}
-	for _, next := range table[a] {
-		if next == b {
-			return nil
-		}
+	if slices.Contains(table[a], b) {
+		return nil
 	}
 	return fmt.Errorf("%s: %s/%s to %s/%s: %w", from.ID, a.state, a.delivery, b.state, b.delivery, ErrState)
 }

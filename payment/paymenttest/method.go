@@ -65,6 +65,13 @@ func (m *Method) Script(op string, replies ...Reply) {
 	m.script[op] = append(m.script[op], replies...)
 }
 
+// Heal drops the replies that were not played yet: the rail is honest again.
+func (m *Method) Heal() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.script)
+}
+
 // Calls returns the calls so far, in order.
 func (m *Method) Calls() []Call {
 	m.mu.Lock()
@@ -190,8 +197,8 @@ func (m *Method) Charge(ctx context.Context, p payment.Payment, in payment.Inten
 	default:
 		return m.move(in.Key, p.Amount)
 	}
-	if !said {
-		return stored
+	if definite := reply.Outcome.Class == payment.OutcomeSucceeded || reply.Outcome.Class == payment.OutcomeDeclined; !said || repeat && definite {
+		return stored // the first definite answer, whatever the script says now
 	}
 	if out := reply.Outcome; !repeat && out.Class == payment.OutcomeDeclined {
 		if m.answers == nil {

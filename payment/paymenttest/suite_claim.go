@@ -8,6 +8,7 @@ import (
 )
 
 func claimFound(t *testing.T, s payment.Store) {
+	t.Helper()
 	ctx := t.Context()
 	p := claim(t, s, 1)
 	wantPayment(t, s, p)
@@ -39,6 +40,7 @@ func claimFound(t *testing.T, s payment.Store) {
 }
 
 func claimRefused(t *testing.T, s payment.Store) {
+	t.Helper()
 	ctx := t.Context()
 	first := claim(t, s, 1)
 
@@ -81,6 +83,7 @@ func claimRefused(t *testing.T, s payment.Store) {
 }
 
 func raceChallenge(t *testing.T, s payment.Store) {
+	t.Helper()
 	won := race(t, 500, payment.ErrChallengeUsed, func(i int) error {
 		p := Sample(t, i)
 		p.ChallengeID = "one"
@@ -92,6 +95,7 @@ func raceChallenge(t *testing.T, s payment.Store) {
 }
 
 func raceInstrument(t *testing.T, s payment.Store) {
+	t.Helper()
 	won := race(t, 500, payment.ErrInstrumentUsed, func(i int) error {
 		p := Sample(t, i)
 		p.Instrument = "one"
@@ -103,6 +107,7 @@ func raceInstrument(t *testing.T, s payment.Store) {
 }
 
 func dueOrder(t *testing.T, s payment.Store) {
+	t.Helper()
 	ctx := t.Context()
 	pending := claim(t, s, 1)
 	open := settle(t, s, claim(t, s, 2))

@@ -9,6 +9,7 @@ import (
 )
 
 func listPages(t *testing.T, s payment.Store) {
+	t.Helper()
 	ctx := t.Context()
 	var all []payment.Payment
 	for n := range 5 {
@@ -39,6 +40,7 @@ func listPages(t *testing.T, s payment.Store) {
 }
 
 func ledgerPages(t *testing.T, s payment.Store) {
+	t.Helper()
 	ctx := t.Context()
 	for n := range 5 {
 		p := Step(claim(t, s, n+1), payment.StateSettled, payment.DeliveryOpen)
@@ -87,6 +89,7 @@ func ledgerPages(t *testing.T, s payment.Store) {
 }
 
 func settings(t *testing.T, s payment.Store) {
+	t.Helper()
 	ctx := t.Context()
 	if err := s.SetSetting(ctx, "unset", "for a while"); err != nil {
 		t.Fatal(err)
@@ -112,6 +115,7 @@ func settings(t *testing.T, s payment.Store) {
 var errNotFirst = errors.New("not first")
 
 func seenOnce(t *testing.T, s payment.Store) {
+	t.Helper()
 	won := race(t, 64, errNotFirst, func(int) error {
 		fresh, err := s.Seen(t.Context(), "stripe", "evt_1", began)
 		if err == nil && !fresh {

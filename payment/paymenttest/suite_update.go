@@ -11,6 +11,7 @@ import (
 )
 
 func raceUpdate(t *testing.T, s payment.Store) {
+	t.Helper()
 	p := claim(t, s, 1)
 	won := race(t, 64, payment.ErrConflict, func(i int) error {
 		next := Step(p, payment.StateSettled, payment.DeliveryOpen)
@@ -38,6 +39,7 @@ func raceUpdate(t *testing.T, s payment.Store) {
 }
 
 func updateWhole(t *testing.T, s payment.Store) {
+	t.Helper()
 	ctx := t.Context()
 	p := settle(t, s, claim(t, s, 1))
 	next := Step(p, payment.StateSettled, payment.DeliveryDelivered)
@@ -77,6 +79,7 @@ func updateWhole(t *testing.T, s payment.Store) {
 }
 
 func fenced(t *testing.T, s payment.Store) {
+	t.Helper()
 	ctx := t.Context()
 	stale := claim(t, s, 1)
 	lease := Step(stale, payment.StatePending, payment.DeliveryNone)
@@ -93,6 +96,7 @@ func fenced(t *testing.T, s payment.Store) {
 }
 
 func fixedStay(t *testing.T, s payment.Store) {
+	t.Helper()
 	p := claim(t, s, 1)
 	more, err := money.New(p.Amount.Units()+1, "USD", 2)
 	if err != nil {
@@ -131,6 +135,7 @@ func positions() [][2]string {
 // stateTable walks payments into every position that can be reached, and tries
 // every position from there.
 func stateTable(t *testing.T, s payment.Store) {
+	t.Helper()
 	type place struct {
 		s payment.State
 		d payment.Delivery
@@ -169,6 +174,7 @@ func stateTable(t *testing.T, s payment.Store) {
 
 // mixed runs whole payments side by side and lets the audit judge the books.
 func mixed(t *testing.T, s payment.Store) {
+	t.Helper()
 	const buyers, each = 32, 4
 	var wg sync.WaitGroup
 	for b := range buyers {
