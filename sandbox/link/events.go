@@ -49,6 +49,7 @@ type EventData struct {
 // long the queue fills up and new events are dropped, with a line in the log.
 type outbox struct {
 	w      *Wallet
+	wall   func() time.Time
 	url    string
 	secret []byte
 	client *http.Client
@@ -65,7 +66,10 @@ func newOutbox(cfg Config, w *Wallet) (*outbox, error) {
 	if cfg.WebhookSecret == "" {
 		return nil, errors.New("the WebhookSecret is missing")
 	}
-	o := &outbox{w: w, url: cfg.Webhook, secret: []byte(cfg.WebhookSecret), client: cfg.Client, queue: make(chan Event, maxQueue)}
+	o := &outbox{w: w, wall: cfg.Wall, url: cfg.Webhook, secret: []byte(cfg.WebhookSecret), client: cfg.Client, queue: make(chan Event, maxQueue)}
+	if o.wall == nil {
+		o.wall = w.now
+	}
 	if o.client == nil {
 		o.client = &http.Client{
 			Timeout:       5 * time.Second,
@@ -129,7 +133,7 @@ func (o *outbox) post(ctx context.Context, body []byte) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(SignatureHeader, sign(o.secret, o.w.now(), body))
+	req.Header.Set(SignatureHeader, sign(o.secret, o.wall(), body))
 	res, err := o.client.Do(req)
 	if err != nil {
 		return err

@@ -68,7 +68,8 @@ func newListening(t *testing.T, l *listener, log *slog.Logger) (*fixture, func()
 		}
 	}
 	f := newFixture(t, func(c *Config) {
-		c.Now, c.Client, c.Logger = time.Now, &http.Client{Transport: l}, log
+		c.Client, c.Logger = &http.Client{Transport: l}, log
+		c.Now, c.Wall = func() time.Time { return time.Now().Add(90 * day) }, time.Now
 		c.Webhook, c.WebhookSecret, c.AutoApprove = "http://127.0.0.1:9/hook", "whsec_test", 100
 	})
 	return f, f.Close

@@ -33,6 +33,9 @@ type Config struct {
 	BaseURL string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// Wall is the clock of the webhook's listener, which judges the age of a
+	// signature by it, for when Now is put forward. Nil is Now.
+	Wall func() time.Time
 	// NewID returns a fresh identifier that begins with the prefix and an
 	// underscore; nil is 120 random bits.
 	NewID func(prefix string) string
