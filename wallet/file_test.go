@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -202,6 +203,7 @@ func TestLedgerFileIsShared(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "l")
 	caps := []Cap{{Limit: LimitDay, Since: noon.Add(-day), Max: usd(10)}}
 	var wg sync.WaitGroup
+	var allowed atomic.Int32
 	for i := range 4 {
 		l, err := OpenLedger(path)
 		if err != nil {
@@ -210,7 +212,9 @@ func TestLedgerFileIsShared(t *testing.T) {
 		wg.Go(func() {
 			for k := range 10 {
 				err := l.Reserve(t.Context(), Spend{fmt.Sprint(i, "-", k), "h", usd(1), noon}, caps)
-				if err != nil && !errors.Is(err, ErrPolicy) {
+				if err == nil {
+					allowed.Add(1)
+				} else if !errors.Is(err, ErrPolicy) {
 					t.Error(err)
 				}
 			}
@@ -221,8 +225,8 @@ func TestLedgerFileIsShared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := l.Spends(t.Context(), time.Time{}); err != nil || len(got) != 10 {
-		t.Errorf("%d spent, %v; want 10", len(got), err)
+	if got, err := l.Spends(t.Context(), time.Time{}); err != nil || len(got) != 10 || allowed.Load() != 10 {
+		t.Errorf("%d spent of %d allowed, %v; want 10", len(got), allowed.Load(), err)
 	}
 }
 

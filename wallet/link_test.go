@@ -383,21 +383,29 @@ func TestLinkRefresh(t *testing.T) {
 		}
 	})
 	t.Run("one for many", func(t *testing.T) {
-		a := newLinkAPI(t)
-		a.access = "at_2"
-		l := a.client(nil)
-		var wg sync.WaitGroup
-		for range 8 {
-			wg.Go(func() {
-				if _, err := l.Limits(t.Context()); err != nil {
-					t.Error(err)
-				}
+		synctest.Test(t, func(t *testing.T) {
+			a := newLinkAPI(t)
+			a.access = "at_2"
+			l := a.client(func(c *LinkConfig) {
+				c.HTTP = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+					resp, err := a.RoundTrip(r)
+					time.Sleep(time.Second) // all are refused before one has refreshed
+					return resp, err
+				})}
 			})
-		}
-		wg.Wait()
-		if n := a.count("POST /device/token"); n != 1 {
-			t.Errorf("%d refreshes", n)
-		}
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					if _, err := l.Limits(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if n := a.count("POST /device/token"); n != 1 {
+				t.Errorf("%d refreshes", n)
+			}
+		})
 	})
 	for name, tokens := range map[string]Tokens{
 		"no login": {}, "no refresh token": {Access: "old"}, "refresh token refused": {Access: "old", Refresh: "old"},

@@ -62,8 +62,14 @@ func (l *LinkClient) PaymentMethods(ctx context.Context) ([]PaymentMethod, error
 	return methods, nil
 }
 
+// unfit reports whether the wallet says that it cannot be used for that.
+func (m *PaymentMethod) unfit(capability string) bool {
+	fit, said := m.Capable[capability]
+	return said && !fit
+}
+
 // defaultMethod is the wallet's default, or the first one if it has none, of those
-// that are not said to be unfit for a shared payment token.
+// that are not said to be unfit for agents or for a shared payment token.
 func (l *LinkClient) defaultMethod(ctx context.Context) (string, error) {
 	methods, err := l.PaymentMethods(ctx)
 	if err != nil {
@@ -71,7 +77,7 @@ func (l *LinkClient) defaultMethod(ctx context.Context) (string, error) {
 	}
 	id := ""
 	for _, m := range methods {
-		if fit, said := m.Capable["shared_payment_token"]; said && !fit {
+		if m.unfit("agentic_payments") || m.unfit("shared_payment_token") {
 			continue
 		}
 		if m.Default {

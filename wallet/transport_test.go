@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -598,6 +599,15 @@ func TestRedirects(t *testing.T) {
 			if len(elsewhere) != 0 || r.kept(t) != tt.kept {
 				t.Errorf("it was followed: %v; %d kept", elsewhere, r.kept(t))
 			}
+			// Asked again, what may have been paid is presented again and the rest is bought.
+			r.seller.bare, r.seller.paid = nil, nil
+			resp, _, err := r.get(t, shopURL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res, _ := ResultOf(resp); res.Resumed != (tt.kept == 1) || r.purse.proofs() != 2-tt.kept {
+				t.Errorf("resumed %v, %d proofs", res.Resumed, r.purse.proofs())
+			}
 		})
 	}
 	t.Run("before the offer it is the client's business and carries nothing", func(t *testing.T) {
@@ -712,13 +722,13 @@ func TestEqualRequestsAtOnceAreTwoPurchases(t *testing.T) {
 // The refusal of the second copy then proves nothing about the first.
 func TestSilentRepeatLeavesDoubt(t *testing.T) {
 	r := newRig(t, nil)
-	presented := 0
+	var presented atomic.Int32
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if !r.seller.proto.Presents(req.Header) {
 			r.seller.ServeHTTP(w, req)
 			return
 		}
-		if presented++; presented == 1 {
+		if presented.Add(1) == 1 {
 			panic(http.ErrAbortHandler)
 		}
 		writeProblem(w, http.StatusPaymentRequired, "verification-failed", "Already processed.")
@@ -728,8 +738,8 @@ func TestSilentRepeatLeavesDoubt(t *testing.T) {
 	r.cfg.Base = srv.Client().Transport
 	_, _, err := r.get(t, srv.URL)
 	e, ok := errors.AsType[*DeclinedError](err)
-	if presented < 2 || !ok || !e.MaybeCharged || r.kept(t) != 1 {
-		t.Errorf("%v after %d copies, %d kept", err, presented, r.kept(t))
+	if presented.Load() < 2 || !ok || !e.MaybeCharged || r.kept(t) != 1 {
+		t.Errorf("%v after %d copies, %d kept", err, presented.Load(), r.kept(t))
 	}
 }
 
