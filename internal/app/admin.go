@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -23,7 +24,7 @@ const adminHeader = "Paywall-Admin"
 type operator struct {
 	processor *payment.Processor
 	store     payment.Store
-	reload    func() error
+	reload    func(context.Context) error
 	now       func() time.Time
 	metrics   http.Handler
 	ready     func() (bool, map[string]string)
@@ -203,8 +204,8 @@ func (o *operator) setPaused(w http.ResponseWriter, r *http.Request, why string)
 	writeJSON(w, map[string]string{"paused": why})
 }
 
-func (o *operator) reloadNow(w http.ResponseWriter, _ *http.Request) {
-	if err := o.reload(); err != nil {
+func (o *operator) reloadNow(w http.ResponseWriter, r *http.Request) {
+	if err := o.reload(r.Context()); err != nil {
 		writeProblem(w, http.StatusUnprocessableEntity, "The configuration has faults; nothing changed: "+err.Error())
 		return
 	}

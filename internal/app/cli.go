@@ -93,8 +93,7 @@ func Main(p Process) int {
 	defer stop()
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	if err := kctx.Run(&p); err != nil {
-		var ee *exitError
-		if errors.As(err, &ee) {
+		if ee, ok := errors.AsType[*exitError](err); ok {
 			if ee.err != nil {
 				fmt.Fprintln(p.Stderr, "paywall:", ee.err)
 			}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -161,8 +162,8 @@ func (d *demo) serve(ctx context.Context, quiet *Process, file string) error {
 }
 
 func (d *demo) close() {
-	for i := len(d.stops) - 1; i >= 0; i-- {
-		d.stops[i]()
+	for _, stop := range slices.Backward(d.stops) {
+		stop()
 	}
 }
 
@@ -235,7 +236,7 @@ func (d *demo) tell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.verify(report); err != nil {
+	if err := d.verify(ctx, report); err != nil {
 		return err
 	}
 	d.chapter(3, "It pays for a POST, and the processor's answer is lost on the way")
@@ -337,8 +338,12 @@ func (d *demo) buy(ctx context.Context, agent *http.Client, url, body string) (b
 }
 
 // verify checks the receipt from the published keys alone, as anyone could.
-func (d *demo) verify(b bought) error {
-	resp, err := (&http.Client{}).Get(d.public + "/.well-known/jwks.json")
+func (d *demo) verify(ctx context.Context, b bought) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.public+"/.well-known/jwks.json", http.NoBody)
+	if err != nil {
+		return fmt.Errorf("fetch the keys: %w", err)
+	}
+	resp, err := (&http.Client{}).Do(req)
 	if err != nil {
 		return fmt.Errorf("fetch the keys: %w", err)
 	}

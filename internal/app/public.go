@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -50,8 +51,10 @@ func (s *server) public() http.Handler {
 		payments.ServeHTTP(c.Writer, c.Request)
 	})
 	own.POST("/webhooks/:method", s.webhook)
-	own.GET("/healthz", gin.WrapF(healthz))
-	own.GET("/readyz", gin.WrapF(readyz(s.ready)))
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		own.Handle(method, "/healthz", gin.WrapF(healthz))
+		own.Handle(method, "/readyz", gin.WrapF(readyz(s.ready)))
+	}
 	own.NoMethod(func(c *gin.Context) {
 		writeProblem(c.Writer, http.StatusMethodNotAllowed, "This method is not served here.")
 	})
@@ -123,8 +126,8 @@ func clientAddr(trusted []netip.Prefix) func(*http.Request) netip.Addr {
 		for _, line := range r.Header["X-Forwarded-For"] {
 			hops = append(hops, strings.Split(line, ",")...)
 		}
-		for i := len(hops) - 1; i >= 0; i-- {
-			a, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		for _, hop := range slices.Backward(hops) {
+			a, err := netip.ParseAddr(strings.TrimSpace(hop))
 			if err != nil {
 				return peer
 			}
@@ -151,8 +154,7 @@ func (s *server) webhook(c *gin.Context) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxWebhook))
 	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
+		if _, large := errors.AsType[*http.MaxBytesError](err); large {
 			writeProblem(w, http.StatusRequestEntityTooLarge, "The event is too large.")
 			return
 		}

@@ -13,9 +13,8 @@ import (
 
 // purse is where an agent's wallet is and what it remembers.
 type purse struct {
-	Home    string `help:"Folder of the login, the spending ledger and unanswered payments." env:"PAYWALL_HOME" type:"path"`
-	LinkAPI string `name:"link-api" help:"Origin of the Link wallet's API; the sandbox's for play money." env:"LINK_API_BASE_URL"`
-	//nolint:revive // the names are those that the wallet's own client uses
+	Home     string `help:"Folder of the login, the spending ledger and unanswered payments." env:"PAYWALL_HOME" type:"path"`
+	LinkAPI  string `name:"link-api" help:"Origin of the Link wallet's API; the sandbox's for play money." env:"LINK_API_BASE_URL"`
 	LinkAuth string `name:"link-auth" help:"Origin of the Link wallet's login." env:"LINK_AUTH_BASE_URL"`
 }
 

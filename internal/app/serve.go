@@ -41,14 +41,14 @@ func (c *serveCmd) Run(ctx context.Context, p *Process) error {
 				return
 			case <-hup:
 			}
-			if err := s.reload(); err != nil {
+			if err := s.reload(ctx); err != nil {
 				t.logger.ErrorContext(ctx, "configuration not reloaded; the old one is in force", "err", err)
 				continue
 			}
 			t.logger.InfoContext(ctx, "configuration reloaded", "file", c.Config)
 		}
 	}()
-	return s.run(ctx, func() { banner(p, cfg, s) })
+	return s.run(ctx, func() { banner(ctx, p, cfg, s) })
 }
 
 // shown prints configuration problems as they are, a line each, and leaves the
@@ -65,7 +65,7 @@ func shown(p *Process, err error) error {
 }
 
 // banner says in a few lines what is on, what is not real, and what is missing.
-func banner(p *Process, cfg *config.Config, s *server) {
+func banner(ctx context.Context, p *Process, cfg *config.Config, s *server) {
 	out := p.Stderr
 	priced, free := 0, 0
 	for _, r := range cfg.Routes {
@@ -95,7 +95,7 @@ func banner(p *Process, cfg *config.Config, s *server) {
 	for _, w := range cfg.Warnings {
 		fmt.Fprintln(out, "warning:", w)
 	}
-	if why := s.processor.Paused(context.Background()); why != "" {
+	if why := s.processor.Paused(ctx); why != "" {
 		fmt.Fprintf(out, "settlement is PAUSED (%s); go on with: paywall settle resume\n", plainText(why))
 	}
 }

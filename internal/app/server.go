@@ -156,7 +156,7 @@ func (s *server) upstreamDocument(ctx context.Context, cfg *config.Config) []byt
 }
 
 // reload reads the configuration again. A file with faults changes nothing.
-func (s *server) reload() error {
+func (s *server) reload(ctx context.Context) error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
 	cfg, err := config.Load(s.file, s.getenv)
@@ -167,7 +167,7 @@ func (s *server) reload() error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	if held := s.needsRestart(cfg); len(held) > 0 {
 		s.env.logger.WarnContext(ctx, "these settings take effect after a restart", "settings", strings.Join(held, ", "))
@@ -188,10 +188,14 @@ func (s *server) needsRestart(next *config.Config) []string {
 		name    string
 		differs bool
 	}{
-		{"listen", s.cfg.Listen != next.Listen}, {"public_url", s.cfg.PublicURL != next.PublicURL},
-		{"admin", s.cfg.Admin != next.Admin}, {"store", s.cfg.Store != next.Store},
-		{"keys.challenge", s.cfg.Keys.Challenge.Reveal() != next.Keys.Challenge.Reveal()}, {"keys.seal", s.cfg.Keys.Seal.Reveal() != next.Keys.Seal.Reveal()},
-		{"limits", s.cfg.Limits != next.Limits}, {"challenge", s.cfg.Challenge != next.Challenge},
+		{"listen", s.cfg.Listen != next.Listen},
+		{"public_url", s.cfg.PublicURL != next.PublicURL},
+		{"admin", s.cfg.Admin != next.Admin},
+		{"store", s.cfg.Store != next.Store},
+		{"keys.challenge", s.cfg.Keys.Challenge.Reveal() != next.Keys.Challenge.Reveal()},
+		{"keys.seal", s.cfg.Keys.Seal.Reveal() != next.Keys.Seal.Reveal()},
+		{"limits", s.cfg.Limits != next.Limits},
+		{"challenge", s.cfg.Challenge != next.Challenge},
 	} {
 		if f.differs {
 			held = append(held, f.name)

@@ -8,4 +8,7 @@ import "time"
 func Point() func(name string) { return nil }
 
 // Now returns the real clock.
-func Now() func() time.Time { return time.Now }
+func Now() (now func() time.Time) {
+	now = time.Now
+	return now
+}
