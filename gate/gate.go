@@ -93,6 +93,7 @@ type Gate struct {
 	limits  *limiters
 	stash   *stash
 	flights flights
+	pointed bool // a test stops the process at points
 }
 
 // New checks the configuration.
@@ -119,11 +120,12 @@ func New(cfg Config) (*Gate, error) {
 	if cfg.Observe == nil {
 		cfg.Observe = func(context.Context, Event) {}
 	}
-	if cfg.Point == nil {
+	pointed := cfg.Point != nil
+	if !pointed {
 		cfg.Point = func(string) {}
 	}
 	cfg.Limits = cfg.Limits.withDefaults()
-	g := &Gate{cfg: cfg, hosts: map[string]bool{}}
+	g := &Gate{cfg: cfg, hosts: map[string]bool{}, pointed: pointed}
 	for _, h := range append([]string{cfg.Realm}, cfg.Hosts...) {
 		host, err := canonical.Host(h)
 		if err != nil {

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -61,9 +62,15 @@ func (x *exchange) pay(protocol int) {
 func (x *exchange) settle(cred payment.Credential) (payment.Payment, error) {
 	// A well-bound credential with a bad token costs a call of the rail: a client
 	// that keeps failing is slowed down before the next one.
-	if !x.g.limits.mayFail(x.g.cfg.Client(x.r)) {
+	client := x.g.cfg.Client(x.r)
+	if !x.g.limits.mayFail(client) {
 		return payment.Payment{}, errLimited
 	}
+	leave, ok := x.g.limits.enter(x.r.Context(), client)
+	if !ok {
+		return payment.Payment{}, &payment.Error{Kind: payment.KindBusy, Detail: "Too many payments of this client are being settled; nothing was charged.", RetryAfter: 2 * time.Second}
+	}
+	defer leave()
 	if err := x.remember(cred); err != nil {
 		return payment.Payment{}, err
 	}
@@ -142,6 +149,11 @@ func (x *exchange) dispatch(pay payment.Payment, d payment.Dialect, hash string)
 	x.ev.Payment = pay.ID
 	dw := &deliveryWriter{x: x, pay: pay, dialect: d, keep: x.g.cfg.Limits.Answer, declared: -1}
 	aborted := dw.run(x.outgoing(&pay))
+	if !aborted && dw.wrote {
+		// The payer has its answer before we write that it has: what cannot be sent any
+		// more was not delivered.
+		dw.flush()
+	}
 	x.ev.Status = dw.status
 	if dw.complete(aborted) {
 		x.delivered(dw, hash)
@@ -152,9 +164,7 @@ func (x *exchange) dispatch(pay payment.Payment, d payment.Dialect, hash string)
 
 func (x *exchange) delivered(dw *deliveryWriter, hash string) {
 	x.ev.Outcome = OutcomePaid
-	// The payer has its answer before we write that it has.
-	dw.flush()
-	x.g.cfg.Point("last_byte")
+	x.g.cfg.Point(payment.PointLastByte)
 	if hash != "" {
 		x.g.stash.put(hash, dw.answer())
 	}
@@ -238,21 +248,22 @@ func (x *exchange) repeat(hash string) bool {
 		return false
 	}
 	x.ev.Outcome, x.ev.Status = OutcomeRepeated, a.status
+	sent := false
+	x.g.stash.hold(a)
+	defer func() { x.g.stash.release(a, sent) }()
 	h := x.w.Header()
-	for k, v := range a.header {
-		h[k] = v
-	}
+	maps.Copy(h, a.header)
 	x.w.WriteHeader(a.status)
 	if x.c.Method == http.MethodHead {
 		return true
 	}
+	x.extend(x.w)
 	if _, err := x.w.Write(a.body); err != nil {
 		x.ev.Err = err
 		return true
 	}
-	if a.owed != nil && http.NewResponseController(x.w).Flush() == nil && x.r.Context().Err() == nil {
-		x.g.stash.collected(hash, a)
-	}
+	err := http.NewResponseController(x.w).Flush()
+	sent = (err == nil || errors.Is(err, http.ErrNotSupported)) && x.r.Context().Err() == nil
 	return true
 }
 

@@ -24,6 +24,17 @@ type plainWriter struct {
 	status int
 }
 
+// serve lets the route's handler answer.
+func (w *plainWriter) serve(out *http.Request) {
+	w.x.route.Handler.ServeHTTP(w, out)
+	dropTrailers(w.Header())
+	w.x.ev.Status = w.status
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+		w.x.ev.Status = http.StatusOK
+	}
+}
+
 // WriteHeader implements [http.ResponseWriter].
 func (w *plainWriter) WriteHeader(status int) {
 	if status < 200 && status != http.StatusSwitchingProtocols {
@@ -132,6 +143,7 @@ func (w *deliveryWriter) run(out *http.Request) (aborted bool) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
+	dropTrailers(w.Header())
 	return false
 }
 
@@ -144,6 +156,9 @@ func (w *deliveryWriter) WriteHeader(status int) {
 		return
 	}
 	w.status, w.reached = status, w.Header().Get(unreachedField) == ""
+	if w.reached {
+		w.x.g.cfg.Point(payment.PointUpstream)
+	}
 	switch {
 	case w.x.route.accepts(status):
 		w.accept()
@@ -159,6 +174,10 @@ func (w *deliveryWriter) WriteHeader(status int) {
 	}
 	w.wrote = true
 	w.x.w.WriteHeader(status)
+	if w.accepted && w.x.g.pointed {
+		w.flush() // at the point, the payer has the head
+		w.x.g.cfg.Point(payment.PointHeaders)
+	}
 }
 
 // readable reports whether a handler's refusal helps the payer to mend its
@@ -202,8 +221,8 @@ func (w *deliveryWriter) accept() {
 	}
 	if w.keep > 0 {
 		w.header = maps.Clone(h)
+		delete(w.header, "Trailer") // repeats have none
 	}
-	w.x.g.cfg.Point("headers")
 }
 
 // Write implements [http.ResponseWriter].
@@ -257,10 +276,13 @@ func (w *deliveryWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		w.accept()
 	}
 	c, rw, err := hijack(w.x.w)
-	if err == nil {
-		w.wrote, w.hijacked = true, true
+	if err != nil {
+		// The upgrade did not come about; nothing was written that could be the goods.
+		w.err = err
+		return nil, nil, err
 	}
-	return c, rw, err
+	w.wrote, w.hijacked = true, true
+	return c, rw, nil
 }
 
 // Unwrap serves [http.ResponseController].
