@@ -138,9 +138,10 @@ func (c *paymentsListCmd) Run(ctx context.Context, p *Process) error {
 		fmt.Fprintln(p.Stdout, "no payments")
 		return nil
 	}
+	// What a narrow terminal breaks first is what matters least.
 	t := newTable(p.Stdout, "payment", "state", "delivery", "amount", "route", "created", "reason")
 	for _, v := range page.Payments {
-		t.row(v.ID, string(v.State), string(v.Delivery), v.Amount, v.Route, v.CreatedAt.Format(time.DateTime), v.Reason)
+		t.row(v.ID, string(v.State), string(v.Delivery), v.Amount, v.Route, v.CreatedAt.Format("01-02 15:04"), v.Reason)
 	}
 	if err := t.flush(); err != nil {
 		return err
@@ -258,7 +259,7 @@ func (c *ledgerVerifyCmd) Run(ctx context.Context, p *Process) error {
 }
 
 func printReport(p *Process, r payment.Report) error {
-	fmt.Fprintf(p.Stdout, "%d payments, %d ledger entries\n", r.Payments, r.Entries)
+	fmt.Fprintf(p.Stdout, "payments: %d, ledger entries: %d\n", r.Payments, r.Entries)
 	t := newTable(p.Stdout, "account", "balance in minor units")
 	for _, a := range r.Accounts() {
 		t.row(a, strconv.FormatInt(r.Balances[a], 10))

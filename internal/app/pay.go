@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"paywall/internal/testhook"
 	"paywall/money"
@@ -39,6 +38,7 @@ type payCmd struct {
 
 	Processor string `help:"Origin of the processor for --wallet processor; the sandbox's, for instance." env:"PAYWALL_PROCESSOR"`
 	DryRun    bool   `help:"Show what would be paid, and pay nothing."`
+	Forget    bool   `help:"Give up an earlier payment of this request whose outcome is unknown; it may have been charged."`
 	JSON      bool   `help:"Print one JSON object with the answer and what it cost."`
 }
 
@@ -48,25 +48,44 @@ func (c *payCmd) Run(ctx context.Context, p *Process) error {
 	if err != nil {
 		return exitWith(exitUsage, err)
 	}
+	if c.DryRun {
+		return c.offers(p, req)
+	}
 	t, err := c.transport(p)
 	if err != nil {
 		return err
 	}
-	if c.DryRun {
-		return c.offers(p, req)
+	if c.Forget {
+		if err := t.Forget(req); err != nil {
+			return fmt.Errorf("forget the earlier payment: %w", err)
+		}
+		if req.Body, err = req.GetBody(); err != nil { // it was read to find what is kept
+			return fmt.Errorf("the request: %w", err)
+		}
 	}
-	client := &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	resp, err := client.Do(req)
+	out, err := c.files()
 	if err != nil {
-		return outcome(err)
+		return exitWith(exitUsage, err)
+	}
+	resp, err := plainClient(t).Do(req)
+	if err != nil {
+		return errors.Join(outcome(err), out.discard())
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	result, _ := wallet.ResultOf(resp)
-	if token := result.ReceiptToken.Reveal(); token != "" && c.Receipt != "" {
-		if err := writeNew(c.Receipt, []byte(token+"\n"), 0o600); err != nil {
-			return fmt.Errorf("keep the receipt: %w", err)
-		}
+	err = c.print(p, resp, result, out)
+	if err = errors.Join(err, out.keep(result.ReceiptToken.Reveal())); err != nil {
+		return err
 	}
+	return status(resp, result)
+}
+
+// plainClient follows no redirect: where it leads may be another seller.
+func plainClient(t http.RoundTripper) *http.Client {
+	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+func (c *payCmd) print(p *Process, resp *http.Response, result wallet.Result, out files) error {
 	if c.JSON {
 		return c.printJSON(p, resp, result)
 	}
@@ -79,21 +98,26 @@ func (c *payCmd) Run(ctx context.Context, p *Process) error {
 		}
 		fmt.Fprintln(p.Stdout)
 	}
-	if err := c.body(p, resp.Body); err != nil {
+	if err := out.write(p.Stdout, resp.Body); err != nil {
 		return err
 	}
 	if result.Presented && result.Receipt != nil {
 		fmt.Fprintf(p.Stderr, "paid %s, reference %s\n", result.Amount, plainText(result.Reference()))
 	}
-	return status(resp)
+	return nil
 }
 
-func status(resp *http.Response) error {
+func status(resp *http.Response, result wallet.Result) error {
+	payment := plainText(resp.Header.Get("Paywall-Payment-Id"))
 	switch {
 	case resp.StatusCode < 400:
 		return nil
 	case resp.StatusCode == http.StatusPaymentRequired:
 		return exitWith(exitRefused, errors.New("the server still asks for payment"))
+	}
+	if result.Presented && payment != "" {
+		return exitWith(exitFailed, fmt.Errorf("the server answered %s; payment %s of %s is open at the seller, who owes the answer or a refund",
+			plainText(resp.Status), payment, result.Amount))
 	}
 	return exitWith(exitFailed, fmt.Errorf("the server answered %s", plainText(resp.Status)))
 }
@@ -212,29 +236,42 @@ func (c *payCmd) ask(p *Process) func(context.Context, wallet.Ask) (bool, error)
 	}
 }
 
-// offers asks without paying.
+// offers asks without paying. What the policy forbids is an error, as in earnest.
 func (c *payCmd) offers(p *Process, req *http.Request) error {
-	probe, err := wallet.NewTransport(wallet.Config{Wallet: noWallet{}, Now: testhook.Now()})
+	policy, err := c.policy()
+	if err != nil {
+		return err
+	}
+	policy.AskAbove = nil // so that everything is asked about, and denied
+	var offer *wallet.Ask
+	probe, err := wallet.NewTransport(wallet.Config{
+		Wallet: noWallet{}, Policy: policy, Now: testhook.Now(),
+		Ask: func(_ context.Context, a wallet.Ask) (bool, error) { offer = &a; return false, nil },
+	})
 	if err != nil {
 		return err //nolint:wrapcheck // it names the field
 	}
-	resp, err := (&http.Client{Transport: probe, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(req)
-	var none *wallet.NoOfferError
-	var refused *wallet.PolicyError
-	switch {
-	case err == nil:
-		defer resp.Body.Close() //nolint:errcheck // it was only read
+	resp, err := plainClient(probe).Do(req)
+	if err == nil {
+		defer resp.Body.Close() //nolint:errcheck // it was not read
 		fmt.Fprintf(p.Stdout, "%s, without payment\n", plainText(resp.Status))
 		return nil
-	case errors.As(err, &none):
-		t := newTable(p.Stdout, "method", "intent", "price", "for", "why not")
-		for _, o := range none.Offers {
-			t.row(o.Method, o.Intent, o.Amount.String(), o.Description, o.Why)
-		}
+	}
+	if offer != nil {
+		t := newTable(p.Stdout, "request", offer.Method+" "+offer.URL)
+		t.row("price", offer.Amount.String())
+		t.row("for", offer.Description)
+		t.row("seller", offer.NetworkID)
 		return t.flush()
-	case errors.As(err, &refused):
-		fmt.Fprintln(p.Stdout, "it would cost", refused.Amount)
-		return nil
+	}
+	if none, ok := errors.AsType[*wallet.NoOfferError](err); ok && len(none.Offers) > 0 {
+		t := newTable(p.Stdout, "method", "intent", "price", "why not")
+		for _, o := range none.Offers {
+			t.row(o.Method, o.Intent, o.Amount.String(), o.Why)
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
 	}
 	return outcome(err)
 }
@@ -247,22 +284,6 @@ func (noWallet) Pay(context.Context, wallet.Request) (wallet.Proof, error) {
 	return wallet.Proof{}, wallet.ErrDenied
 }
 
-func (c *payCmd) body(p *Process, r io.Reader) error {
-	out := p.Stdout
-	if c.Output != "" {
-		f, err := os.OpenFile(c.Output, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|syscall.O_NOFOLLOW, 0o600)
-		if err != nil {
-			return fmt.Errorf("write the answer: %w", err)
-		}
-		defer f.Close() //nolint:errcheck // the copy's error is what counts
-		out = f
-	}
-	if _, err := io.Copy(out, r); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
-	}
-	return nil
-}
-
 func (c *payCmd) printJSON(p *Process, resp *http.Response, result wallet.Result) error {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
 	if err != nil {
@@ -273,15 +294,5 @@ func (c *payCmd) printJSON(p *Process, resp *http.Response, result wallet.Result
 		v["amount"], v["reference"] = result.Amount.String(), result.Reference()
 		v["payment"] = resp.Header.Get("Paywall-Payment-Id")
 	}
-	return errors.Join(printJSON(p, v), status(resp))
-}
-
-// writeNew writes a file that was not there, and follows no link.
-func writeNew(name string, data []byte, mode os.FileMode) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, mode)
-	if err != nil {
-		return err //nolint:wrapcheck // it names the file
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
+	return printJSON(p, v)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -68,11 +69,17 @@ func (c purse) link(p *Process, show func(context.Context, wallet.SpendRequest))
 	return client, nil
 }
 
-// outcome maps what a payment came to onto an exit code.
+// outcome maps what a payment came to onto an exit code, and says what to do next.
 func outcome(err error) error {
+	if sent, ok := errors.AsType[*url.Error](err); ok {
+		err = sent.Err // who typed the address knows it
+	}
+	declined, _ := errors.AsType[*wallet.DeclinedError](err)
 	switch {
 	case err == nil:
 		return nil
+	case declined != nil && declined.MaybeCharged:
+		return exitWith(exitPending, fmt.Errorf("%w: ask the seller, or pay anew with --forget", err))
 	case errors.Is(err, wallet.ErrPending):
 		return exitWith(exitPending, fmt.Errorf("%w; run the same command again: it presents the same payment and pays nothing new", err))
 	case errors.Is(err, wallet.ErrDenied), errors.Is(err, wallet.ErrExpired), errors.Is(err, wallet.ErrPolling):
@@ -80,6 +87,8 @@ func outcome(err error) error {
 	case errors.Is(err, wallet.ErrPolicy), errors.Is(err, wallet.ErrNoOffer), errors.Is(err, wallet.ErrPriceChanged),
 		errors.Is(err, wallet.ErrDeclined), errors.Is(err, wallet.ErrAction):
 		return exitWith(exitRefused, err)
+	case errors.Is(err, context.Canceled):
+		return exitWith(exitFailed, errors.New("stopped; nothing was paid"))
 	case errors.Is(err, wallet.ErrLogin):
 		return exitWith(exitFailed, fmt.Errorf("%w; connect a wallet with: paywall wallet login", err))
 	}

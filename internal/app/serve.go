@@ -75,7 +75,7 @@ func banner(ctx context.Context, p *Process, cfg *config.Config, s *server) {
 			priced++
 		}
 	}
-	fmt.Fprintf(out, "paywall %s serves %s on %s: %d priced routes, %d free\n", p.Version, cfg.PublicURL, cfg.Listen, priced, free)
+	fmt.Fprintf(out, "paywall %s serves %s on %s; routes: %d priced, %d free\n", p.Version, cfg.PublicURL, cfg.Listen, priced, free)
 	if m := cfg.Methods.Stripe; m != nil {
 		mode := "test mode"
 		if m.Live {

@@ -100,11 +100,19 @@ func (c *walletListCmd) Run(ctx context.Context, p *Process) error {
 		fmt.Fprintln(p.Stdout, "no spend requests")
 		return nil
 	}
-	t := newTable(p.Stdout, "request", "status", "amount", "seller", "decide at")
+	t := newTable(p.Stdout, "request", "status", "amount", "seller")
 	for _, s := range list {
-		t.row(s.ID, string(s.Status), s.Amount.String(), s.NetworkID, s.ApprovalURL)
+		t.row(s.ID, string(s.Status), s.Amount.String(), s.NetworkID)
 	}
-	return t.flush()
+	if err := t.flush(); err != nil {
+		return err
+	}
+	for _, s := range list {
+		if s.ApprovalURL != "" && s.Status == wallet.StatusPending {
+			fmt.Fprintln(p.Stdout, "decide at", plainText(s.ApprovalURL))
+		}
+	}
+	return nil
 }
 
 type walletLimitsCmd struct {
