@@ -1,0 +1,491 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// connections of a load that is to keep one core busy.
+const connections = 32
+
+// perCore runs the load and returns requests per second of the server's own processor time.
+func perCore(p *process, l load) (float64, error) {
+	before, err := p.cpu()
+	if err != nil {
+		return 0, err
+	}
+	s, err := l.run()
+	if err != nil {
+		return 0, err
+	}
+	after, err := p.cpu()
+	if err != nil {
+		return 0, err
+	}
+	return float64(s.requests) / max(after-before, time.Millisecond).Seconds(), nil
+}
+
+// A contender is a server that takes turns with others.
+type contender struct {
+	process *process
+	load    load
+	rates   []float64
+}
+
+// turns lets each have its samples, one after the other, round by round. The
+// first round warms up and does not count.
+func (b *bench) turns(cs ...*contender) error {
+	for round := range b.rounds + 1 {
+		for _, c := range cs {
+			c.load.length = b.length
+			rate, err := perCore(c.process, c.load)
+			if err != nil {
+				return err
+			}
+			if round > 0 {
+				c.rates = append(c.rates, rate)
+			}
+		}
+	}
+	return nil
+}
+
+func rate(v float64) string { return number(v) + "/s" }
+
+// ratio compares medians of rates.
+func (b *bench) ratio(name string, goal float64, ours, floor []float64) {
+	o, f := median(ours), median(floor)
+	b.add(figure{name: name, ours: rate(o), floor: rate(f), value: o / f, goal: goal})
+}
+
+// challenges: G1, G2.
+func (b *bench) challenges(ctx context.Context) error {
+	floor, err := role(ctx, 1, "-role", "gin")
+	if err != nil {
+		return err
+	}
+	defer floor.stop() //nolint:errcheck // it has nothing to say
+	one, _, err := b.product.start(ctx, 1, "warn")
+	if err != nil {
+		return err
+	}
+	defer one.stop() //nolint:errcheck // it has nothing to say
+	three, err := role(ctx, 1, "-role", "gate", "-offers", "3", "-api", b.behind.api)
+	if err != nil {
+		return err
+	}
+	defer three.stop() //nolint:errcheck // it has nothing to say
+	of := func(p *process, status int) *contender {
+		return &contender{process: p, load: load{addr: p.addr, connections: connections, request: same(get(target, p.addr)), status: status}}
+	}
+	f, o, t := of(floor, http.StatusOK), of(one, http.StatusPaymentRequired), of(three, http.StatusPaymentRequired)
+	if err := b.turns(f, o, t); err != nil {
+		return err
+	}
+	b.ratio("402 with one offer, per core; floor: bare gin hello", 0.85, o.rates, f.rates)
+	b.ratio("402 with three offers, per core; floor: bare gin hello", 0.70, t.rates, f.rates)
+	return nil
+}
+
+// receipts: G5.
+func (b *bench) receipts(ctx context.Context) error {
+	floor, err := role(ctx, 1, "-role", "relay", "-api", b.behind.api)
+	if err != nil {
+		return err
+	}
+	defer floor.stop() //nolint:errcheck // it has nothing to say
+	ours, _, err := b.product.start(ctx, 1, "warn")
+	if err != nil {
+		return err
+	}
+	defer ours.stop() //nolint:errcheck // it has nothing to say
+	h, err := buy(ours.addr, target, "spt_receipt")
+	if err != nil {
+		return err
+	}
+	bearer := "Authorization: Bearer " + h.Get("Paywall-Receipt")
+	f := &contender{process: floor, load: load{addr: floor.addr, connections: connections, request: same(get(target, floor.addr)), status: http.StatusOK}}
+	o := &contender{process: ours, load: load{addr: ours.addr, connections: connections, request: same(get(target, ours.addr, bearer)), status: http.StatusOK}}
+	if err := b.turns(f, o); err != nil {
+		return err
+	}
+	b.ratio("GET with a receipt through the proxy, per core; floor: tuned ReverseProxy", 0.95, o.rates, f.rates)
+	return nil
+}
+
+// payments: G9, G11, G12.
+func (b *bench) payments(ctx context.Context) error {
+	if err := b.paid(ctx, 64, 0, 0.65); err != nil {
+		return err
+	}
+	return b.paid(ctx, 256, 5*time.Millisecond, 0.70)
+}
+
+func (b *bench) paid(ctx context.Context, inFlight int, delay time.Duration, goal float64) error {
+	dir, err := os.MkdirTemp(b.root, "store")
+	if err != nil {
+		return fmt.Errorf("make a folder: %w", err)
+	}
+	common := []string{"-role", "gate", "-api", b.behind.api, "-processor", b.behind.processor}
+	floor, err := role(ctx, 1, append(common, "-store", "memory")...)
+	if err != nil {
+		return err
+	}
+	defer floor.stop() //nolint:errcheck // it has nothing to say
+	ours, err := role(ctx, 1, append(common, "-store", "sqlite", "-dir", dir, "-delay", delay.String())...)
+	if err != nil {
+		return err
+	}
+	defer ours.stop() //nolint:errcheck // it has nothing to say
+	var rates [2][]float64
+	payments, before := 0, int64(0)
+	for round := range b.rounds + 1 {
+		for i, p := range []*process{floor, ours} {
+			requests, err := b.stock(p.addr, inFlight)
+			if err != nil {
+				return err
+			}
+			s, err := load{addr: p.addr, connections: inFlight, status: http.StatusOK, request: func(n int) []byte {
+				if n >= len(requests) {
+					return nil
+				}
+				return requests[n]
+			}}.run()
+			if err != nil {
+				return err
+			}
+			if round > 0 {
+				rates[i] = append(rates[i], s.perSecond())
+			}
+			if i == 1 && round > 0 {
+				payments += s.requests
+			}
+		}
+		if round == 0 {
+			if before, err = commits(ours.addr); err != nil {
+				return err
+			}
+		}
+	}
+	after, err := commits(ours.addr)
+	if err != nil {
+		return err
+	}
+	name := "paid request, " + strconv.Itoa(inFlight) + " at a time, SQLite synchronous=FULL"
+	if delay > 0 {
+		name += ", " + delay.String() + " more per commit"
+	}
+	b.ratio(name+"; floor: store off", goal, rates[1], rates[0])
+	if delay == 0 {
+		per := float64(payments) / float64(after-before)
+		b.add(figure{name: "payments per commit, " + strconv.Itoa(inFlight) + " at a time", ours: number(per), value: per, goal: 12})
+	}
+	return nil
+}
+
+// tokens are never used twice.
+var tokens int //nolint:gochecknoglobals // a counter of this program
+
+// stock makes credentials before the clock starts: what a payer's wallet does is not measured.
+func (b *bench) stock(addr string, inFlight int) ([][]byte, error) {
+	c, err := dial(addr)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close() //nolint:errcheck // it was read to its end
+	requests := make([][]byte, max(b.many, 8*inFlight))
+	for i := range requests {
+		tokens++
+		field, err := credential(c, realm, target, "spt_"+strconv.Itoa(tokens))
+		if err != nil {
+			return nil, err
+		}
+		requests[i] = get(target, realm, "Authorization: "+field)
+	}
+	return requests, nil
+}
+
+func commits(addr string) (int64, error) {
+	resp, err := (&http.Client{Timeout: 5 * time.Second}).Get("http://" + addr + "/commits") //nolint:noctx // it has a timeout
+	if err != nil {
+		return 0, fmt.Errorf("count commits: %w", err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	var n int64
+	_, err = fmt.Fscan(resp.Body, &n)
+	return n, err //nolint:wrapcheck // nothing to add
+}
+
+// forged refuses credentials whose binding is wrong.
+func (b *bench) forged(ctx context.Context) error {
+	p, _, err := b.product.start(ctx, 2, "warn")
+	if err != nil {
+		return err
+	}
+	defer p.stop() //nolint:errcheck // it has nothing to say
+	c, err := dial(p.addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close() //nolint:errcheck // it was read to its end
+	field, err := credential(c, p.addr, target+"0", "spt_forged")
+	if err != nil {
+		return err
+	}
+	// It was made for another target and is well bound; one that is not costs less.
+	f := &contender{process: p, load: load{addr: p.addr, connections: connections, request: same(get(target, p.addr, "Authorization: "+field)), status: http.StatusPaymentRequired}}
+	charged := b.behind.charges.Load()
+	if err := b.turns(f); err != nil {
+		return err
+	}
+	if b.behind.charges.Load() != charged {
+		return errors.New("a forged credential reached the processor")
+	}
+	v := 2 * median(f.rates)
+	b.add(figure{name: "refused credentials, two cores' time", ours: rate(v), value: v, goal: 20_000, unit: "/s"})
+	return nil
+}
+
+// streams: G15. Each is paid for.
+func (b *bench) streams(ctx context.Context) error {
+	p, _, err := b.product.start(ctx, 2, "warn")
+	if err != nil {
+		return err
+	}
+	defer p.stop() //nolint:errcheck // it has nothing to say
+	var late []float64
+	for i := range 20 * b.rounds {
+		d, err := b.firstByte(p.addr, "spt_stream"+strconv.Itoa(i))
+		if err != nil {
+			return err
+		}
+		late = append(late, float64(d.Microseconds())/1000)
+	}
+	v := percentile(late, 95)
+	b.add(figure{name: "first byte of a paid stream behind the upstream's, p95", ours: number(v) + " ms", value: v, goal: 2, most: true, unit: " ms"})
+	return nil
+}
+
+func (b *bench) firstByte(addr, token string) (time.Duration, error) {
+	c, err := dial(addr)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close() //nolint:errcheck // it is cut off
+	field, err := credential(c, addr, "/v1/stream", token)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := c.Write(get("/v1/stream", addr, "Authorization: "+field)); err != nil {
+		return 0, fmt.Errorf("send: %w", err)
+	}
+	for {
+		line, err := c.r.ReadString('\n')
+		if err != nil {
+			return 0, fmt.Errorf("read the head: %w", err)
+		}
+		if line == "\r\n" {
+			break
+		}
+	}
+	b.behind.begin <- struct{}{}
+	for {
+		line, err := c.r.ReadString('\n')
+		if err != nil {
+			return 0, fmt.Errorf("read the stream: %w", err)
+		}
+		if strings.HasPrefix(line, "data: first") {
+			return time.Since(<-b.behind.parts), nil
+		}
+	}
+}
+
+// reload: G16. Requests go on beside a hundred open streams.
+func (b *bench) reload(ctx context.Context) error {
+	p, _, err := b.product.start(ctx, 2, "error")
+	if err != nil {
+		return err
+	}
+	defer p.stop() //nolint:errcheck // it has nothing to say
+	h, err := buy(p.addr, target, "spt_reload")
+	if err != nil {
+		return err
+	}
+	for range 100 {
+		c, err := dial(p.addr)
+		if err != nil {
+			return err
+		}
+		defer c.Close() //nolint:errcheck // it stays open for this measurement
+		if _, err := c.Write(get("/v1/open", p.addr)); err != nil {
+			return fmt.Errorf("open a stream: %w", err)
+		}
+		if _, err := c.r.ReadString('\n'); err != nil {
+			return fmt.Errorf("open a stream: %w", err)
+		}
+	}
+	l := load{
+		addr: p.addr, connections: 4, status: http.StatusOK, length: b.length, latencies: true,
+		request: same(get(target, p.addr, "Authorization: Bearer "+h.Get("Paywall-Receipt"))),
+	}
+	var with, without []float64
+	for range b.rounds {
+		for _, reloading := range []bool{false, true} {
+			quit, done := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(done)
+				tick := time.NewTicker(100 * time.Millisecond)
+				defer tick.Stop()
+				for reloading {
+					select {
+					case <-quit:
+						return
+					case <-tick.C:
+						_ = p.cmd.Process.Signal(syscall.SIGHUP)
+					}
+				}
+			}()
+			s, err := l.run()
+			close(quit)
+			<-done
+			if err != nil {
+				return err
+			}
+			var ms []float64
+			for _, t := range s.times {
+				ms = append(ms, float64(t.Microseconds())/1000)
+			}
+			if v := percentile(ms, 99); reloading {
+				with = append(with, v)
+			} else {
+				without = append(without, v)
+			}
+		}
+	}
+	w, wo := median(with), median(without)
+	b.add(figure{
+		name: "p99 beside 100 streams while reloading ten times a second; floor: not reloading", ours: number(w) + " ms", floor: number(wo) + " ms",
+		value: w / wo, goal: 1.2, most: true,
+	})
+	return nil
+}
+
+// unpaid: G3.
+func (b *bench) unpaid(ctx context.Context) error {
+	p, _, err := b.product.start(ctx, 2, "warn")
+	if err != nil {
+		return err
+	}
+	defer p.stop() //nolint:errcheck // it has nothing to say
+	count := func(n int) error {
+		// Every target is another, so that anything kept by target shows.
+		_, err := load{addr: p.addr, connections: connections, status: http.StatusPaymentRequired, request: func(i int) []byte {
+			if i >= n {
+				return nil
+			}
+			return get("/v1/reports/"+strconv.Itoa(i), p.addr)
+		}}.run()
+		return err
+	}
+	called := b.behind.charges.Load() + b.behind.pages.Load()
+	if err := count(25 * b.many); err != nil { // the heap finds its size
+		return err
+	}
+	// What starting up left to be written is not this load's.
+	time.Sleep(time.Second)
+	mem, err1 := p.memory()
+	disk, err2 := p.written()
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	total := 250 * b.many
+	if err := count(total); err != nil {
+		return err
+	}
+	after, err1 := p.memory()
+	wrote, err2 := p.written()
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	n := number(float64(total))
+	grown := float64(max(0, after-mem)) / (1 << 20)
+	b.add(figure{name: "memory grown by " + n + " unpaid requests", ours: number(grown) + " MB", value: grown, goal: 2, most: true, unit: " MB"})
+	b.add(figure{name: "bytes written to disk by them", ours: number(float64(wrote - disk)), value: float64(wrote - disk), most: true})
+	calls := float64(b.behind.charges.Load() + b.behind.pages.Load() - called)
+	b.add(figure{name: "calls to processor and upstream by them", ours: number(calls), value: calls, most: true})
+	return nil
+}
+
+// footprint: G17.
+func (b *bench) footprint(ctx context.Context) error {
+	var starts, rest []float64
+	var p *process
+	for i := range b.rounds {
+		if p != nil {
+			_ = p.stop()
+		}
+		var took time.Duration
+		var err error
+		if p, took, err = b.product.start(ctx, 2, "info"); err != nil {
+			return err
+		}
+		starts = append(starts, float64(took.Microseconds())/1000)
+		time.Sleep(200 * time.Millisecond)
+		mem, err := p.memory()
+		if err != nil {
+			return err
+		}
+		rest = append(rest, float64(mem)/(1<<20))
+		if i == b.rounds-1 {
+			break
+		}
+	}
+	defer p.stop() //nolint:errcheck // it has nothing to say
+	idle, err := idleConnection(p)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(b.product.binary)
+	if err != nil {
+		return fmt.Errorf("look at the binary: %w", err)
+	}
+	size := float64(info.Size()) / (1 << 20)
+	b.add(figure{name: "memory at rest", ours: number(median(rest)) + " MB", value: median(rest), goal: 30, most: true, unit: " MB"})
+	b.add(figure{name: "memory per idle connection, of 2,000", ours: number(idle) + " kB", value: idle, goal: 22, most: true, unit: " kB"})
+	b.add(figure{name: "ready with SQLite after", ours: number(median(starts)) + " ms", value: median(starts), goal: 100, most: true, unit: " ms"})
+	b.add(figure{name: "binary, stripped, without cgo", ours: number(size) + " MB", value: size, goal: 30, most: true, unit: " MB"})
+	return nil
+}
+
+// idleConnection is what 2,000 connections that have asked once keep in memory, each, in kB.
+func idleConnection(p *process) (float64, error) {
+	const n = 2000
+	before, err := p.memory()
+	if err != nil {
+		return 0, err
+	}
+	req := get(target, p.addr)
+	for range n {
+		c, err := dial(p.addr)
+		if err != nil {
+			return 0, err
+		}
+		defer c.Close() //nolint:errcheck // it stays open for this measurement
+		if _, _, err := c.do(req); err != nil {
+			return 0, err
+		}
+	}
+	time.Sleep(200 * time.Millisecond)
+	after, err := p.memory()
+	if err != nil {
+		return 0, err
+	}
+	return float64(after-before) / n / 1024, nil
+}

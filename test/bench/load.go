@@ -1,0 +1,179 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A load keeps a number of connections busy for a time or a number of requests.
+type load struct {
+	addr        string
+	connections int
+	// request returns the n-th request as it goes over the wire, or nil when there are no more.
+	request func(n int) []byte
+	// status is what every answer must have.
+	status int
+	// For bounds the time; zero is until request has no more.
+	length time.Duration
+	// latencies asks for the time of each answer.
+	latencies bool
+}
+
+// A sample is what a load came to.
+type sample struct {
+	requests int
+	took     time.Duration
+	times    []time.Duration
+}
+
+func (s sample) perSecond() float64 { return float64(s.requests) / s.took.Seconds() }
+
+// run opens the connections before the clock starts.
+func (l load) run() (sample, error) {
+	conns := make([]*client, 0, l.connections)
+	defer func() {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}()
+	for range l.connections {
+		c, err := dial(l.addr)
+		if err != nil {
+			return sample{}, err
+		}
+		conns = append(conns, c)
+	}
+	var next atomic.Int64
+	var done atomic.Int64
+	var wg sync.WaitGroup
+	var mu sync.Mutex // guards failures and out.times
+	var failures []error
+	var out sample
+	start := time.Now()
+	for _, c := range conns {
+		wg.Go(func() {
+			var times []time.Duration
+			n, err := l.drive(c, start, &next, &times)
+			done.Add(int64(n))
+			mu.Lock()
+			defer mu.Unlock()
+			out.times = append(out.times, times...)
+			if err != nil {
+				failures = append(failures, err)
+			}
+		})
+	}
+	wg.Wait()
+	out.took, out.requests = time.Since(start), int(done.Load())
+	if len(failures) > 0 {
+		return out, failures[0]
+	}
+	return out, nil
+}
+
+func (l load) drive(c *client, start time.Time, next *atomic.Int64, times *[]time.Duration) (int, error) {
+	n := 0
+	for l.length == 0 || time.Since(start) < l.length {
+		req := l.request(int(next.Add(1)) - 1)
+		if req == nil {
+			break
+		}
+		sent := time.Now()
+		status, _, err := c.do(req)
+		if err != nil {
+			return n, err
+		}
+		if status != l.status {
+			return n, fmt.Errorf("%s answered %d, want %d", l.addr, status, l.status)
+		}
+		if l.latencies {
+			*times = append(*times, time.Since(sent))
+		}
+		n++
+	}
+	return n, nil
+}
+
+// A client is one connection. It reads just enough of HTTP/1.1 to find the end
+// of an answer, so that it costs little beside the server it measures.
+type client struct {
+	net.Conn
+
+	r    *bufio.Reader
+	head []byte
+}
+
+func dial(addr string) (*client, error) {
+	c, err := net.DialTimeout("tcp", addr, 5*time.Second) //nolint:noctx // bounded by its timeout
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return &client{Conn: c, r: bufio.NewReaderSize(c, 16<<10)}, nil
+}
+
+var errFraming = errors.New("an answer without Content-Length")
+
+// do sends one request and reads the answer to its end. The head is good until the next call.
+func (c *client) do(req []byte) (status int, head []byte, err error) {
+	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return 0, nil, fmt.Errorf("send: %w", err)
+	}
+	if _, err := c.Write(req); err != nil {
+		return 0, nil, fmt.Errorf("send: %w", err)
+	}
+	return c.answer()
+}
+
+func (c *client) answer() (status int, head []byte, err error) {
+	length := -1
+	c.head = c.head[:0]
+	for {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil {
+			return 0, nil, fmt.Errorf("read the head: %w", err)
+		}
+		c.head = append(c.head, line...)
+		line = bytes.TrimRight(line, "\r\n")
+		switch {
+		case len(line) == 0:
+			if length < 0 {
+				return status, c.head, errFraming
+			}
+			if _, err := c.r.Discard(length); err != nil {
+				return 0, nil, fmt.Errorf("read the body: %w", err)
+			}
+			return status, c.head, nil
+		case status == 0:
+			if len(line) < 12 {
+				return 0, nil, io.ErrUnexpectedEOF
+			}
+			if status, err = strconv.Atoi(string(line[9:12])); err != nil {
+				return 0, nil, fmt.Errorf("read the status: %w", err)
+			}
+		case len(line) > 16 && bytes.EqualFold(line[:16], []byte("Content-Length: ")):
+			if length, err = strconv.Atoi(string(line[16:])); err != nil {
+				return 0, nil, fmt.Errorf("read the length: %w", err)
+			}
+		}
+	}
+}
+
+// same is a request that is sent over and over.
+func same(req []byte) func(int) []byte { return func(int) []byte { return req } }
+
+// get is a GET as a small client writes it.
+func get(target, authority string, fields ...string) []byte {
+	b := []byte("GET " + target + " HTTP/1.1\r\nHost: " + authority + "\r\nUser-Agent: bench\r\nAccept: */*\r\n")
+	for _, f := range fields {
+		b = append(append(b, f...), "\r\n"...)
+	}
+	return append(b, "\r\n"...)
+}
