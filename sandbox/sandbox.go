@@ -85,7 +85,7 @@ func New(cfg Config) (*Sandbox, error) {
 		SearchLag: cfg.SearchLag, Webhooks: cfg.Webhooks, Logger: log,
 	})
 	s.wallet, err = link.New(link.Config{
-		Now: s.clock.now, NewID: s.ids.next, Processor: s.stripe, BaseURL: cfg.BaseURL,
+		Now: s.clock.now, Wall: base, NewID: s.ids.next, Processor: s.stripe, BaseURL: cfg.BaseURL,
 		Captured:    s.capturedBy,
 		AutoApprove: cfg.AutoApprove, Webhook: cfg.WalletWebhook, WebhookSecret: cfg.WalletSecret, Logger: log,
 	})
