@@ -46,8 +46,8 @@ func (c *demoCmd) Run(ctx context.Context, p *Process) (err error) {
 		return fmt.Errorf("the demo did not come to its end: %w", err)
 	}
 	if !c.Keep {
-		d.say("\nTry it yourself: %s demo --keep leaves it running; then pay with curl, mppx, link-cli or paywall pay.", "bin/paywall")
-		d.say("For your own API, see docs/getting-started.md.")
+		d.say("\nNext: %s demo --keep leaves it running, to try it by hand.", os.Args[0])
+		d.say("For an API of your own, see docs/getting-started.md.")
 		return nil
 	}
 	d.invite()
@@ -80,7 +80,7 @@ admin: {listen: %[2]s}
 store: sqlite:paywall.db
 keys: {challenge: "file:challenge.key", receipts: "file:receipts.pem", seal: "file:seal.key"}
 methods:
-  stripe: {key: "env:PAYWALL_DEMO_KEY", profile: ` + demoProfile + `, payment_method_types: [card, link], base_url: "http://%[3]s"}
+  stripe: {key: sk_test_demo, profile: ` + demoProfile + `, payment_method_types: [card, link], base_url: "http://%[3]s"}
 upstreams:
   api: {url: "http://%[4]s"}
 routes:
@@ -117,12 +117,6 @@ func startDemo(ctx context.Context, p *Process, dir string) (*demo, error) {
 	}
 	quiet := *p
 	quiet.Stdout, quiet.Stderr = io.Discard, io.Discard
-	quiet.Getenv = func(name string) (string, bool) {
-		if name == "PAYWALL_DEMO_KEY" {
-			return "sk_test_demo", true
-		}
-		return p.Getenv(name)
-	}
 	if err := (&keysNewCmd{Dir: dir, Algorithm: "ES256"}).Run(&quiet); err != nil {
 		return nil, err
 	}
@@ -218,6 +212,27 @@ func (d *demo) sampleAPI() http.Handler {
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.p.Stdout, format+"\n", args...) }
 
+// demoWidth is that of a terminal that was never made wider.
+const demoWidth = 80
+
+// more continues what somebody said, in lines below it. A word is never broken:
+// some are addresses.
+func (d *demo) more(text string) {
+	const indent = "           "
+	line := indent
+	for _, word := range strings.Fields(text) {
+		if len(line) > len(indent) && len(line)+1+len(word) > demoWidth {
+			d.say("%s", line)
+			line = indent
+		}
+		if len(line) > len(indent) {
+			line += " "
+		}
+		line += word
+	}
+	d.say("%s", line)
+}
+
 func (d *demo) chapter(n int, title string) { d.say("\n%d. %s\n", n, title) }
 
 // tell plays the story. Everything it claims it has looked at.
@@ -243,7 +258,7 @@ func (d *demo) tell(ctx context.Context) error {
 	if _, err := d.sandbox.Order(sandbox.Fault{Kind: sandbox.DropAfter, Path: "/v1/payment_intents", Method: http.MethodPost, Count: 1}); err != nil {
 		return fmt.Errorf("order a fault: %w", err)
 	}
-	d.say("   (the sandbox will charge the card and then cut the connection before answering)")
+	d.say("   (the sandbox will charge the card, and cut the connection before it answers)")
 	if _, err := d.buy(ctx, agent, d.public+"/v1/complete", `{"prompt":"Say something about copper."}`); err != nil {
 		return err
 	}
@@ -261,11 +276,12 @@ func (d *demo) agent() (*http.Client, *wallet.LinkClient, error) {
 			if s.ApprovalURL == "" {
 				return
 			}
-			d.say("   wallet: %s wants %s for %s", s.ID, s.Amount, s.NetworkID)
-			d.say("           why: %s", strings.TrimSpace(s.Context))
-			d.say("           its owner decides at %s", s.ApprovalURL)
+			d.say("   wallet: asks its owner to spend %s at %s", s.Amount, s.NetworkID)
+			d.more("why: " + strings.TrimSpace(s.Context))
+			d.more("decided at " + s.ApprovalURL)
 			if err := d.sandbox.Wallet().Approve(s.ID); err == nil {
 				d.say("   owner:  approves")
+				d.say("   agent:  asks once more, as the first offer may have run out by now")
 			}
 		},
 	})
@@ -291,7 +307,8 @@ func (d *demo) login(ctx context.Context, link *wallet.LinkClient) error {
 	if err != nil {
 		return fmt.Errorf("login: %w", err)
 	}
-	d.say("   agent:  asks its owner to open %s", in.CompleteURL)
+	d.say("   agent:  asks its owner to open")
+	d.more(in.CompleteURL)
 	if err := d.sandbox.Wallet().Connect(in.Code, true); err != nil {
 		return fmt.Errorf("login: %w", err)
 	}
@@ -332,8 +349,8 @@ func (d *demo) buy(ctx context.Context, agent *http.Client, url, body string) (b
 	if n := d.served.Load() - before; n != 1 {
 		return bought{}, fmt.Errorf("the API worked %d times for one payment", n)
 	}
-	d.say("   agent:  has its answer: %s", strings.TrimSpace(string(answer)))
-	d.say("           and paid %s, reference %s", result.Amount, result.Reference())
+	d.say("   agent:  has paid %s (%s) and has its answer", result.Amount, result.Reference())
+	d.more(strings.TrimSpace(string(answer)))
 	return bought{token: result.ReceiptToken.Reveal()}, nil
 }
 
@@ -364,7 +381,8 @@ func (d *demo) verify(ctx context.Context, b bought) error {
 	if err != nil {
 		return fmt.Errorf("the receipt: %w", err)
 	}
-	d.say("   anyone: verifies the receipt with the seller's public keys: %s paid for %s %s", claims.Amount, claims.Scope.Method, claims.Scope.Target)
+	d.say("   anyone: verifies the receipt with the seller's public keys:")
+	d.more(fmt.Sprintf("%s paid for %s %s", claims.Amount, claims.Scope.Method, claims.Scope.Target))
 	return nil
 }
 
@@ -377,11 +395,11 @@ func (d *demo) books(ctx context.Context) error {
 	audit := d.sandbox.Audit()
 	revenue, charged, captured := report.Balances["revenue USD/2"], audit.Totals.Charges, audit.Totals.Captured["usd"]
 	d.say("   ledger: %d payments, %d entries, %d broken invariants, revenue %d cents", report.Payments, report.Entries, len(report.Breaks), -revenue)
-	d.say("   card:   charged %d times, %d cents", charged, captured)
+	d.say("   card:   charged %d times, %d cents in all", charged, captured)
 	if len(report.Breaks) > 0 || report.Payments != 2 || charged != 2 || captured != -revenue {
 		return errors.New("ledger and processor disagree")
 	}
-	d.say("   Every charge was delivered once: also the one whose answer was lost.")
+	d.say("   Every charge was delivered once, also the one whose answer was lost.")
 	return nil
 }
 
@@ -408,15 +426,17 @@ func (d *demo) closedBooks(ctx context.Context) (payment.Report, error) {
 
 func (d *demo) invite() {
 	d.say("\nIt is all still running; Ctrl-C ends it.\n")
-	t := newTable(d.p.Stdout, "paywall", d.public)
-	t.row("operations", "http://"+d.admin)
-	t.row("sandbox", d.play+"  (wallet page: "+d.play+"/wallet)")
-	t.row("sample API", d.api)
+	t := newTable(d.p.Stdout, "   paywall", d.public)
+	t.row("   operations", "http://"+d.admin)
+	t.row("   sandbox", d.play)
+	t.row("   sample API", d.api)
 	_ = t.flush()
-	d.say("\nSee a 402:    curl -i %s/v1/reports/7", d.public)
-	d.say("Pay for it:   LINK_API_BASE_URL=%s LINK_ACCESS_TOKEN=sandbox bin/paywall pay %s/v1/reports/7", d.play, d.public)
-	d.say("              and approve at %s/wallet", d.play)
-	d.say("The books:    bin/paywall ledger verify -c %s", filepath.Join(d.dir, "paywall.yaml"))
+	self := os.Args[0]
+	d.say("\nIn another terminal, see a 402:\n\n   curl -i %s/v1/reports/7\n", d.public)
+	d.say("Pay for it, and approve it on the wallet page at %s/wallet:\n", d.play)
+	d.say("   export LINK_API_BASE_URL=%s LINK_ACCESS_TOKEN=sandbox", d.play)
+	d.say("   %s pay %s/v1/reports/7\n", self, d.public)
+	d.say("Check the books:\n\n   %s ledger verify -c %s", self, filepath.Join(d.dir, "paywall.yaml"))
 }
 
 // narrator prints what travels between agent and seller.
@@ -436,9 +456,9 @@ func (n *narrator) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err //nolint:wrapcheck // the agent's own error
 	}
 	n.d.say("   seller: %s", resp.Status)
-	for _, name := range []string{"Www-Authenticate", "Retry-After", "Payment-Receipt", "Paywall-Receipt"} {
+	for _, name := range []string{"WWW-Authenticate", "Retry-After", "Payment-Receipt", "Paywall-Receipt"} {
 		for _, v := range resp.Header.Values(name) {
-			n.d.say("           %s: %s", name, shorten(v, 96))
+			n.d.say("           %s", shorten(name+": "+v, demoWidth-12))
 		}
 	}
 	return resp, nil

@@ -138,10 +138,9 @@ func (c *paymentsListCmd) Run(ctx context.Context, p *Process) error {
 		fmt.Fprintln(p.Stdout, "no payments")
 		return nil
 	}
-	// What a narrow terminal breaks first is what matters least.
 	t := newTable(p.Stdout, "payment", "state", "delivery", "amount", "route", "created", "reason")
 	for _, v := range page.Payments {
-		t.row(v.ID, string(v.State), string(v.Delivery), v.Amount, v.Route, v.CreatedAt.Format("01-02 15:04"), v.Reason)
+		t.row(v.ID, string(v.State), string(v.Delivery), v.Amount, v.Route, v.CreatedAt.Format(time.DateTime), v.Reason)
 	}
 	if err := t.flush(); err != nil {
 		return err

@@ -88,7 +88,7 @@ func (s *server) open(ctx context.Context, now func() time.Time) error {
 	cfg := s.cfg
 	var err error
 	s.processor, err = payment.New(ctx, payment.Config{
-		Store: s.store, Methods: s.parts.rails.Methods, Key: s.parts.seal, Sole: true, Now: now, Logger: s.env.logger,
+		Store: countedStore{s.store, s.telemetry.metrics}, Methods: s.parts.rails.Methods, Key: s.parts.seal, Sole: true, Now: now, Logger: s.env.logger,
 		Patience: cfg.Settlement.Patience, Attempt: cfg.Settlement.Attempt,
 		InFlight: cfg.Limits.InFlight, Queue: cfg.Limits.Queue, Dispatches: cfg.Limits.Dispatches,
 		Observe: s.telemetry.rail, Point: testhook.Point(),
@@ -135,6 +135,7 @@ func (s *server) snapshot(ctx context.Context, ps *parts) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.telemetry.routes(ps.cfg)
 	return &snapshot{router: router, docs: docs}, nil
 }
 
@@ -225,6 +226,7 @@ func (s *server) run(ctx context.Context, ready func()) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.processor.Run(background, 0) })
 	wg.Go(func() { s.watchRevocations(background) })
+	wg.Go(func() { s.telemetry.watchPending(background, s.store) })
 
 	failed := make(chan error, 2)
 	ps := s.httpServer(s.public())
@@ -239,6 +241,7 @@ func (s *server) run(ctx context.Context, ready func()) error {
 	case err = <-failed:
 	}
 	s.draining.Store(true)
+	s.env.logger.InfoContext(ctx, "stopping; requests under way are finished first")
 	// What is paid for is finished; what is not begun is refused by the closed door.
 	drain, done := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
 	defer done()
@@ -250,7 +253,9 @@ func (s *server) run(ctx context.Context, ready func()) error {
 	s.gate.Close()
 	stop()
 	wg.Wait()
-	return errors.Join(err, s.store.Close())
+	err = errors.Join(err, s.store.Close())
+	s.env.logger.InfoContext(ctx, "stopped")
+	return err
 }
 
 // drainTime is how long a stop waits for requests.
