@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -399,6 +400,34 @@ func TestB065_PayerGone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A payer that hangs up while a request is served that must not run twice does
+// not stop it: the answer is whole when the payer comes back.
+func TestB065_HangUpDuringWork(t *testing.T) {
+	h := newHouse(t)
+	router := h.router(map[string]string{"POST /a": "1.00 USD"})
+	r := h.paid(router, "POST", "/a", "x")
+	ctx, hangUp := context.WithCancel(t.Context())
+	h.api.set(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "first,")
+		hangUp()
+		if r.Context().Err() != nil {
+			t.Error("the work was stopped")
+		}
+		io.WriteString(w, "second")
+	})
+	broken := &broken{ResponseRecorder: httptest.NewRecorder()}
+	first := request(t, "POST", "/a", "x").WithContext(ctx)
+	first.Header = r.Header.Clone()
+	router.ServeHTTP(broken, first)
+	if w := do(router, r); w.Code != 200 || w.Body.String() != "first,second" {
+		t.Errorf("re-entry: %d %s", w.Code, w.Body)
+	}
+	if h.api.count() != 1 {
+		t.Errorf("%d executions, want 1", h.api.count())
+	}
+	h.settled(1, 0)
 }
 
 // broken is a connection that fails on the first write of a body.

@@ -3,6 +3,7 @@ package gate
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"paywall/payment"
@@ -127,6 +129,11 @@ type deliveryWriter struct {
 	keep   int64 // how much of the body is kept for repeats; 0 none
 	body   bytes.Buffer
 	header http.Header
+
+	// stop ends a detached request; gone says that its payer has hung up, unkept
+	// that its answer is not kept.
+	stop         context.CancelFunc
+	gone, unkept atomic.Bool
 }
 
 // run lets the handler answer. It reports whether the handler gave up midway.
@@ -139,12 +146,40 @@ func (w *deliveryWriter) run(out *http.Request) (aborted bool) {
 			}
 		}
 	}()
+	if !w.x.route.idempotent(out.Method) {
+		out = w.detach(out)
+		defer w.stop()
+	}
 	w.x.route.Handler.ServeHTTP(w, out)
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
 	dropTrailers(w.Header())
 	return false
+}
+
+// detach lets a request that must not run twice go on when its payer hangs up,
+// for as long as its answer can be kept for it.
+func (w *deliveryWriter) detach(out *http.Request) *http.Request {
+	payer := out.Context()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(payer))
+	w.stop = cancel
+	context.AfterFunc(payer, func() {
+		w.gone.Store(true)
+		if w.unkept.Load() {
+			cancel()
+		}
+	})
+	return out.WithContext(ctx)
+}
+
+// forgo stops keeping the answer: without it, a payer that is gone ends the request.
+func (w *deliveryWriter) forgo() {
+	w.keep, w.body = 0, bytes.Buffer{}
+	w.unkept.Store(true)
+	if w.gone.Load() && w.stop != nil {
+		w.stop()
+	}
 }
 
 // Header implements [http.ResponseWriter].
@@ -217,7 +252,7 @@ func (w *deliveryWriter) accept() {
 	setPrivate(h)
 	w.x.expose(h)
 	if strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") || w.declared > w.keep {
-		w.keep = 0
+		w.forgo()
 	}
 	if w.keep > 0 {
 		w.header = maps.Clone(h)
@@ -235,19 +270,31 @@ func (w *deliveryWriter) Write(b []byte) (int, error) {
 	}
 	if w.keep > 0 && w.accepted {
 		if int64(w.body.Len()+len(b)) > w.keep {
-			w.keep, w.body = 0, bytes.Buffer{}
+			w.forgo()
 		} else {
 			w.body.Write(b)
 		}
 	}
+	if w.err != nil && w.keeps() {
+		return len(b), nil // for the payer when it comes back
+	}
 	w.x.extend(w.x.w)
 	n, err := w.x.w.Write(b)
 	w.written += int64(n)
-	if err != nil && w.err == nil {
+	if err == nil {
+		return n, nil
+	}
+	if w.err == nil {
 		w.err = err
+	}
+	if w.keeps() {
+		return len(b), nil
 	}
 	return n, err //nolint:wrapcheck // the handler's own error
 }
+
+// keeps reports whether a payer that is gone can still have this answer later.
+func (w *deliveryWriter) keeps() bool { return w.stop != nil && w.keep > 0 && w.accepted }
 
 // Flush implements [http.Flusher].
 func (w *deliveryWriter) Flush() {
@@ -272,7 +319,7 @@ func (w *deliveryWriter) flush() {
 func (w *deliveryWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if w.status == 0 {
 		w.status, w.reached = http.StatusSwitchingProtocols, true
-		w.keep = 0
+		w.forgo()
 		w.accept()
 	}
 	c, rw, err := hijack(w.x.w)
