@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -171,8 +172,9 @@ var origins = map[string]payment.State{
 func (s countedStore) Update(ctx context.Context, p payment.Payment, entries []payment.Entry, events []payment.Event) error {
 	err := s.Store.Update(ctx, p, entries, events)
 	switch {
-	case err != nil:
+	case errors.Is(err, payment.ErrConflict):
 		s.metrics.FencedWrite()
+	case err != nil:
 	case len(events) > 0:
 		for _, e := range events {
 			if from, ok := origins[e.Type]; ok {
