@@ -35,7 +35,7 @@ func TestOwnIsValid(t *testing.T) {
 		"/payments/{id}": {"GET"}, "/webhooks/{method}": {"POST"}, "/healthz": {"GET"}, "/readyz": {"GET"},
 		"/admin/payments": {"GET"}, "/admin/payments/{id}": {"GET"}, "/admin/payments/{id}/refund": {"POST"},
 		"/admin/ledger/verify": {"GET"}, "/admin/settlement/pause": {"POST"}, "/admin/settlement/resume": {"POST"},
-		"/admin/reload": {"POST"}, "/metrics": {"GET"},
+		"/admin/reload": {"POST"}, "/admin/reconcile": {"POST"}, "/metrics": {"GET"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -29,10 +30,14 @@ type operator struct {
 	metrics   http.Handler
 	ready     func() (bool, map[string]string)
 	pprof     bool
+	logger    *slog.Logger
+	// reconciler is nil when there is no processor to compare with.
+	reconciler *reconciler
+	// listen is where the listener is, for the names it answers to.
+	listen string
 }
 
-// handler serves operations on their own listener. Names of this machine only
-// are answered, so that a page that points its own name here gets nothing.
+// handler serves operations on their own listener.
 func (o *operator) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /admin/payments", o.list)
@@ -42,6 +47,7 @@ func (o *operator) handler() http.Handler {
 	mux.HandleFunc("POST /admin/settlement/pause", o.pause)
 	mux.HandleFunc("POST /admin/settlement/resume", o.resume)
 	mux.HandleFunc("POST /admin/reload", o.reloadNow)
+	mux.HandleFunc("POST /admin/reconcile", o.reconcile)
 	mux.Handle("GET /metrics", o.metrics)
 	mux.HandleFunc("GET /healthz", healthz)
 	mux.HandleFunc("GET /readyz", readyz(o.ready))
@@ -55,8 +61,8 @@ func (o *operator) handler() http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		switch {
-		case !loopbackHost(r.Host):
-			writeProblem(w, http.StatusMisdirectedRequest, "The admin listener answers to loopback names only.")
+		case !o.answersTo(r.Host):
+			writeProblem(w, http.StatusMisdirectedRequest, "The admin listener does not answer to this name.")
 		case r.Method != http.MethodGet && r.Method != http.MethodHead && r.Header.Get(adminHeader) == "":
 			writeProblem(w, http.StatusForbidden, "Set the header "+adminHeader+": 1 on requests that change something.")
 		default:
@@ -65,11 +71,30 @@ func (o *operator) handler() http.Handler {
 	})
 }
 
-func loopbackHost(hostport string) bool {
+// answersTo reports whether a Host is one that the admin listener has. A name
+// that somebody else points here must not be: a page under it would be of the
+// same origin. Addresses cannot be pointed anywhere.
+func (o *operator) answersTo(hostport string) bool {
+	if loopbackHost(hostport) {
+		return true
+	}
+	if o.listen == "" || loopbackHost(o.listen) {
+		return false
+	}
+	host := hostOf(hostport)
+	return net.ParseIP(host) != nil || host != "" && strings.EqualFold(host, hostOf(o.listen))
+}
+
+func hostOf(hostport string) string {
 	host, _, err := net.SplitHostPort(hostport)
 	if err != nil {
-		host = strings.Trim(hostport, "[]")
+		return strings.Trim(hostport, "[]")
 	}
+	return host
+}
+
+func loopbackHost(hostport string) bool {
+	host := hostOf(hostport)
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

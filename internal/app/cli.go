@@ -50,19 +50,20 @@ func (e *exitError) Unwrap() error { return e.err }
 func exitWith(code int, err error) error { return &exitError{code, err} }
 
 type commands struct {
-	Serve    serveCmd    `cmd:"" help:"Serve the priced API of a configuration file."`
-	Check    checkCmd    `cmd:"" help:"Check a configuration file and show its routes and prices."`
-	Demo     demoCmd     `cmd:"" help:"Watch an agent pay for a request, offline."`
-	Sandbox  sandboxCmd  `cmd:"" help:"Run stand-ins of the processor and the Link wallet. No money moves."`
-	Pay      payCmd      `cmd:"" help:"Request a URL and pay for it from a wallet, under a spending policy."`
-	Wallet   walletCmd   `cmd:"" help:"Connect a wallet; list, approve and deny its spend requests."`
-	Receipt  receiptCmd  `cmd:"" help:"Verify or show a receipt, offline."`
-	Keys     keysCmd     `cmd:"" help:"Create, list, rotate and revoke keys."`
-	Payments paymentsCmd `cmd:"" help:"List payments, or show one."`
-	Refund   refundCmd   `cmd:"" help:"Return a settled payment to its payer."`
-	Ledger   ledgerCmd   `cmd:"" help:"Prove the books."`
-	Settle   settleCmd   `cmd:"" help:"Pause or resume settlement."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Serve     serveCmd     `cmd:"" help:"Serve the priced API of a configuration file."`
+	Check     checkCmd     `cmd:"" help:"Check a configuration file and show its routes and prices."`
+	Demo      demoCmd      `cmd:"" help:"Watch an agent pay for a request, offline."`
+	Sandbox   sandboxCmd   `cmd:"" help:"Run stand-ins of the processor and the Link wallet. No money moves."`
+	Pay       payCmd       `cmd:"" help:"Request a URL and pay for it from a wallet, under a spending policy."`
+	Wallet    walletCmd    `cmd:"" help:"Connect a wallet; list, approve and deny its spend requests."`
+	Receipt   receiptCmd   `cmd:"" help:"Verify or show a receipt, offline."`
+	Keys      keysCmd      `cmd:"" help:"Create, list, rotate and revoke keys."`
+	Payments  paymentsCmd  `cmd:"" help:"List payments, or show one."`
+	Refund    refundCmd    `cmd:"" help:"Return a settled payment to its payer."`
+	Ledger    ledgerCmd    `cmd:"" help:"Prove the books."`
+	Settle    settleCmd    `cmd:"" help:"Pause or resume settlement."`
+	Reconcile reconcileCmd `cmd:"" help:"Compare the books with the processor's charges."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 const description = `Lets an HTTP API be paid by software agents, per request.

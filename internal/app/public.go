@@ -71,7 +71,10 @@ func (s *server) public() http.Handler {
 		s.current.Load().router.ServeHTTP(w, r)
 	}))
 	h = s.telemetry.middleware(h)
-	if s.cfg.TLS == nil && !s.cfg.InsecureHTTP && !loopbackHost(s.cfg.Listen) {
+	switch {
+	case s.cfg.TLS != nil:
+		h = sameName(h, s.cfg.TrustedProxies)
+	case !s.cfg.InsecureHTTP && (strings.HasPrefix(s.cfg.PublicURL, "https:") || !loopbackHost(s.cfg.Listen)):
 		h = behindProxy(h, s.cfg.TrustedProxies)
 	}
 	return h
@@ -84,11 +87,15 @@ func below(path, prefix string) bool {
 }
 
 // behindProxy refuses what did not come encrypted through a trusted proxy: a
-// credential that crossed a network in the clear is not safe to use.
+// credential that crossed a network in the clear is not safe to use. What comes
+// from this machine crossed none, unless a proxy on it says that it did.
 func behindProxy(next http.Handler, trusted []netip.Prefix) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		peer := peerAddr(r)
-		if !peer.IsLoopback() && (!within(trusted, peer) || !strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")) {
+		peer, said := peerAddr(r), r.Header["X-Forwarded-Proto"]
+		here := peer.IsLoopback() && len(said) == 0
+		through := peer.IsLoopback() || within(trusted, peer)
+		// One value: of several, it is not known which the proxy has written.
+		if !here && !(through && len(said) == 1 && strings.EqualFold(said[0], "https")) {
 			writeProblem(w, http.StatusBadRequest, "Use https.")
 			return
 		}
@@ -96,8 +103,27 @@ func behindProxy(next http.Handler, trusted []netip.Prefix) http.Handler {
 	})
 }
 
-func peerAddr(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+// sameName refuses a request for another host than the one its connection was
+// opened to: what one was checked for must not pass for the other. Proxies
+// open theirs to whatever name they know us by.
+func sameName(next http.Handler, trusted []netip.Prefix) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := ""
+		if r.TLS != nil {
+			name = r.TLS.ServerName
+		}
+		if name != "" && !strings.EqualFold(name, strings.TrimSuffix(hostOf(r.Host), ".")) && !within(trusted, peerAddr(r)) {
+			writeProblem(w, http.StatusMisdirectedRequest, "This host is not served on this connection.")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func peerAddr(r *http.Request) netip.Addr { return addrOf(r.RemoteAddr) }
+
+func addrOf(addrPort string) netip.Addr {
+	ap, err := netip.ParseAddrPort(addrPort)
 	if err != nil {
 		return netip.Addr{}
 	}
@@ -229,15 +255,17 @@ func (s *server) concerned(r *http.Request, e stripe.Event) (payment.Payment, er
 	return s.store.ByReference(r.Context(), stripe.Name, e.Reference) //nolint:wrapcheck // a sentinel decides
 }
 
-// limitConns bounds connections in all and per client network.
-func limitConns(l net.Listener, total, perClient int) net.Listener {
-	return &limited{Listener: l, total: total, each: perClient, open: map[netip.Addr]int{}}
+// limitConns bounds connections in all and per client network. A trusted proxy
+// carries many clients and is bounded by the total alone.
+func limitConns(l net.Listener, total, perClient int, trusted []netip.Prefix) net.Listener {
+	return &limited{Listener: l, total: total, each: perClient, trusted: trusted, open: map[netip.Addr]int{}}
 }
 
 type limited struct {
 	net.Listener
 
 	total, each int
+	trusted     []netip.Prefix
 	mu          sync.Mutex // guards open and count
 	open        map[netip.Addr]int
 	count       int
@@ -250,8 +278,9 @@ func (l *limited) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err //nolint:wrapcheck // the server classes it
 		}
-		from := networkOf(c.RemoteAddr())
-		if l.enter(from) {
+		addr := addrOf(c.RemoteAddr().String())
+		from := networkOf(addr)
+		if l.enter(from, within(l.trusted, addr)) {
 			return &limitedConn{Conn: c, leave: sync.OnceFunc(func() { l.leave(from) })}, nil
 		}
 		_ = c.SetDeadline(time.Now().Add(time.Second))
@@ -259,12 +288,7 @@ func (l *limited) Accept() (net.Conn, error) {
 	}
 }
 
-func networkOf(a net.Addr) netip.Addr {
-	ap, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return netip.Addr{}
-	}
-	addr := ap.Addr().Unmap()
+func networkOf(addr netip.Addr) netip.Addr {
 	if addr.Is6() {
 		if p, err := addr.WithZone("").Prefix(64); err == nil {
 			return p.Addr()
@@ -273,10 +297,10 @@ func networkOf(a net.Addr) netip.Addr {
 	return addr
 }
 
-func (l *limited) enter(from netip.Addr) bool {
+func (l *limited) enter(from netip.Addr, proxy bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.total > 0 && l.count >= l.total || l.each > 0 && l.open[from] >= l.each {
+	if l.total > 0 && l.count >= l.total || !proxy && l.each > 0 && l.open[from] >= l.each {
 		return false
 	}
 	l.count++

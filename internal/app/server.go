@@ -50,6 +50,7 @@ type server struct {
 	// current is swapped as a whole by a reload; a request sees one of them.
 	current   atomic.Pointer[snapshot]
 	reloading sync.Mutex
+	cert      atomic.Pointer[tls.Certificate] // of files; reload reads them again
 	recovered atomic.Bool
 	draining  atomic.Bool
 }
@@ -156,60 +157,11 @@ func (s *server) upstreamDocument(ctx context.Context, cfg *config.Config) []byt
 	return nil
 }
 
-// reload reads the configuration again. A file with faults changes nothing.
-func (s *server) reload(ctx context.Context) error {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
-	cfg, err := config.Load(s.file, s.getenv)
-	if err != nil {
-		return err //nolint:wrapcheck // it names file and line
-	}
-	ps, err := assemble(cfg, s.env.hooks)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if held := s.needsRestart(cfg); len(held) > 0 {
-		s.env.logger.WarnContext(ctx, "these settings take effect after a restart", "settings", strings.Join(held, ", "))
-	}
-	snap, err := s.snapshot(ctx, ps)
-	if err != nil {
-		return err
-	}
-	s.parts.ring.Replace(ps.ring)
-	s.current.Store(snap)
-	return nil
-}
-
-// needsRestart names what a reload leaves as it was.
-func (s *server) needsRestart(next *config.Config) []string {
-	var held []string
-	for _, f := range []struct {
-		name    string
-		differs bool
-	}{
-		{"listen", s.cfg.Listen != next.Listen},
-		{"public_url", s.cfg.PublicURL != next.PublicURL},
-		{"admin", s.cfg.Admin != next.Admin},
-		{"store", s.cfg.Store != next.Store},
-		{"keys.challenge", s.cfg.Keys.Challenge.Reveal() != next.Keys.Challenge.Reveal()},
-		{"keys.seal", s.cfg.Keys.Seal.Reveal() != next.Keys.Seal.Reveal()},
-		{"limits", s.cfg.Limits != next.Limits},
-		{"challenge", s.cfg.Challenge != next.Challenge},
-	} {
-		if f.differs {
-			held = append(held, f.name)
-		}
-	}
-	return held
-}
-
 // run serves until ctx ends, then drains.
 func (s *server) run(ctx context.Context, ready func()) error {
 	public, admin, err := s.listen(ctx)
 	if err != nil {
-		return err
+		return errors.Join(err, s.store.Close())
 	}
 	// Recovery comes first: nobody is asked to pay before it is known what is owed.
 	first, cancel := context.WithTimeout(ctx, recoverBeforeReady)
@@ -285,7 +237,7 @@ func (s *server) listen(ctx context.Context) (public, admin net.Listener, err er
 	if err != nil {
 		return nil, nil, fmt.Errorf("listen: %w; choose another address or stop what has it", err)
 	}
-	public = limitConns(public, s.cfg.Limits.Connections, s.cfg.Limits.ConnectionsPerClient)
+	public = limitConns(public, s.cfg.Limits.Connections, s.cfg.Limits.ConnectionsPerClient, s.cfg.TrustedProxies)
 	if s.cfg.TLS != nil {
 		tc, err := s.tlsConfig()
 		if err != nil {
@@ -308,11 +260,13 @@ func (s *server) tlsConfig() (*tls.Config, error) {
 		tc.MinVersion = tls.VersionTLS12
 		return tc, nil
 	}
-	cert, err := tls.LoadX509KeyPair(s.cfg.TLS.Cert, s.cfg.TLS.Key)
-	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
+	if err := s.readCertificate(s.cfg.TLS); err != nil {
+		return nil, err
 	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}, nil
+	return &tls.Config{
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.cert.Load(), nil },
+		MinVersion:     tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+	}, nil
 }
 
 // ready says whether priced requests can be sold, and what is wrong if not.
@@ -343,10 +297,14 @@ func (s *server) ready() (bool, map[string]string) {
 }
 
 func (s *server) operator() *operator {
-	return &operator{
+	o := &operator{
 		processor: s.processor, store: s.store, reload: s.reload, now: testhook.Now(),
-		metrics: s.telemetry.metricsHandler(), ready: s.ready,
+		metrics: s.telemetry.metricsHandler(), ready: s.ready, logger: s.env.logger, listen: s.cfg.Admin.Listen,
 	}
+	if m := s.cfg.Methods.Stripe; m != nil && s.parts.rails.Stripe != nil {
+		o.reconciler = &reconciler{rail: s.parts.rails.Stripe, account: m.Account, store: s.store, processor: s.processor}
+	}
+	return o
 }
 
 // revocationEvery is how often refunds and disputes of other makers are looked for.
