@@ -81,9 +81,16 @@ func (c *Challenge) Format() (string, error) {
 	b := []byte(Scheme)
 	sep := " "
 	for _, p := range [...]struct{ name, value string }{
-		{"id", c.ID}, {"realm", c.Realm}, {"method", c.Method}, {"intent", c.Intent}, {"request", c.Request},
-		{"description", c.Description}, {"digest", c.Digest}, {"expires", c.Expires},
-		{"header", c.Header}, {"opaque", c.Opaque},
+		{"id", c.ID},
+		{"realm", c.Realm},
+		{"method", c.Method},
+		{"intent", c.Intent},
+		{"request", c.Request},
+		{"description", c.Description},
+		{"digest", c.Digest},
+		{"expires", c.Expires},
+		{"header", c.Header},
+		{"opaque", c.Opaque},
 	} {
 		if p.value == "" {
 			continue

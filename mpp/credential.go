@@ -180,8 +180,16 @@ func decodeEcho(data json.RawMessage) (Challenge, error) {
 		name string
 		to   *string
 	}{
-		{"id", &c.ID}, {"realm", &c.Realm}, {"method", &c.Method}, {"intent", &c.Intent}, {"request", &c.Request},
-		{"description", &c.Description}, {"digest", &c.Digest}, {"expires", &c.Expires}, {"header", &c.Header}, {"opaque", &c.Opaque},
+		{"id", &c.ID},
+		{"realm", &c.Realm},
+		{"method", &c.Method},
+		{"intent", &c.Intent},
+		{"request", &c.Request},
+		{"description", &c.Description},
+		{"digest", &c.Digest},
+		{"expires", &c.Expires},
+		{"header", &c.Header},
+		{"opaque", &c.Opaque},
 	}
 	names := make([]string, len(fields))
 	for i, f := range fields {
