@@ -59,7 +59,8 @@ func (x *exchange) page(pe *payment.Error) {
 		"Style": template.CSS(pageStyle), //nolint:gosec // our own file, named by its hash in the policy
 		"Price": t.quote.Amount.String(), "Description": t.quote.Description, "Realm": x.g.cfg.Realm,
 		"Method": x.c.Method, "Target": x.c.Target(), "Ways": methods, "Detail": detail,
-		"URL": x.origin() + x.c.Target(),
+		// It stands in quotes in a line for people to copy, and must not end them.
+		"URL": strings.ReplaceAll(x.origin()+x.c.Target(), "'", "%27"),
 	})
 	status := problems[pe.Kind].status
 	x.ev.Status = status
