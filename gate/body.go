@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -31,15 +32,34 @@ func (x *exchange) readBody(paying bool) bool {
 	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0 {
 		return true
 	}
-	if !paying {
+	// A price that may come from the body is not told without it.
+	if !paying && x.route.static != nil && x.body == nil {
 		if d, ok := statedDigest(x.r.Header); ok {
 			x.scope.Digest = d
 			return true
 		}
 	}
+	if !x.buffer() {
+		return false
+	}
+	if len(x.body) > 0 {
+		sum := sha256.Sum256(x.body)
+		x.scope.Digest = "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+	}
+	return true
+}
+
+// buffer reads the whole body, once. False means that the request was answered.
+func (x *exchange) buffer() bool {
+	if x.body != nil {
+		return true
+	}
 	limit := x.g.cfg.Limits.Body
 	if x.route.Body > 0 {
 		limit = x.route.Body
+	}
+	if limit < 0 {
+		limit = math.MaxInt64
 	}
 	if x.r.ContentLength > limit {
 		x.w.Header().Set("Connection", "close")
@@ -62,10 +82,8 @@ func (x *exchange) readBody(paying bool) bool {
 		x.problem(http.StatusBadRequest, "The body could not be read.")
 		return false
 	}
-	x.body = b
-	if len(b) > 0 {
-		sum := sha256.Sum256(b)
-		x.scope.Digest = "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+	if x.body = b; b == nil {
+		x.body = []byte{} // read, and empty
 	}
 	return true
 }

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"paywall/payment"
@@ -112,6 +113,7 @@ func cleanResponse(h http.Header, protocols []payment.Protocol) {
 	for _, name := range outbound {
 		delete(h, name)
 	}
+	undeclare(h)
 	if lines, ok := h["Www-Authenticate"]; ok && len(protocols) > 0 {
 		var keep []string
 		for _, line := range lines {
@@ -126,6 +128,35 @@ func cleanResponse(h http.Header, protocols []payment.Protocol) {
 		} else {
 			h["Www-Authenticate"] = keep
 		}
+	}
+}
+
+// dropTrailers takes payment fields out of what a handler adds behind its answer.
+func dropTrailers(h http.Header) {
+	for _, name := range outbound {
+		delete(h, http.TrailerPrefix+name)
+	}
+	delete(h, http.TrailerPrefix+"Www-Authenticate")
+}
+
+// undeclare takes the same fields out of what it says will come.
+func undeclare(h http.Header) {
+	lines, ok := h["Trailer"]
+	if !ok {
+		return
+	}
+	var keep []string
+	for _, line := range lines {
+		for name := range strings.SplitSeq(line, ",") {
+			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
+			if name != "" && name != "Www-Authenticate" && !slices.Contains(outbound, name) {
+				keep = append(keep, name)
+			}
+		}
+	}
+	delete(h, "Trailer")
+	if len(keep) > 0 {
+		h["Trailer"] = keep
 	}
 }
 
@@ -151,6 +182,9 @@ func (x *exchange) expose(h http.Header) {
 	if h.Get("Access-Control-Allow-Origin") == "" {
 		h.Set("Access-Control-Allow-Origin", "*")
 	}
+	if h.Get("Access-Control-Allow-Origin") == "*" {
+		delete(h, "Access-Control-Allow-Credentials")
+	}
 	h.Add("Access-Control-Expose-Headers", exposed)
 }
 
@@ -158,7 +192,7 @@ func (x *exchange) expose(h http.Header) {
 // never reaches it.
 func (x *exchange) options(r *Router) {
 	methods := patternMethods
-	if x.c.Path != "" {
+	if x.c.Path != "*" {
 		if methods = r.methodsOf(x.c.Path); len(methods) == 0 {
 			x.unmatched(r)
 			return
@@ -184,19 +218,19 @@ func (x *exchange) allow(methods []string) {
 // allowedHeaders is our list and what the page asks for, as far as it is field
 // names: "*" does not cover Authorization.
 func allowedHeaders(asked string) string {
-	list := allowed
 	if len(asked) > 1024 {
-		return list
+		return allowed
 	}
+	extra := []string{allowed}
 	have := strings.ToLower(allowed)
 	for name := range strings.SplitSeq(asked, ",") {
 		name = strings.TrimSpace(name)
 		if name == "" || strings.Contains(have, strings.ToLower(name)) || !token(name) {
 			continue
 		}
-		list += ", " + name
+		extra = append(extra, name)
 	}
-	return list
+	return strings.Join(extra, ", ")
 }
 
 func token(s string) bool {

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -17,6 +18,10 @@ type Limits struct {
 	Challenges, Burst int
 	// Failures are refused credentials per minute and client, 30.
 	Failures int
+	// Settling is how many payments of one client are settled at a time, 8; others
+	// wait for two seconds and are told to come back. One client with slow
+	// declines must not hold all places.
+	Settling int
 	// Clients is how many are remembered, 16384. An IPv6 network /64 is one client.
 	Clients int
 	// Body is the largest request body in bytes that is priced, 1 MiB.
@@ -35,6 +40,7 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	l.Challenges, l.Burst = either(l.Challenges, 50), either(l.Burst, 100)
 	l.Failures, l.Clients = either(l.Failures, 30), either(l.Clients, 16384)
+	l.Settling = either(l.Settling, 8)
 	l.Body = either(l.Body, 1<<20)
 	l.Answer, l.Answers = max(0, either(l.Answer, 1<<20)), max(0, either(l.Answers, 32<<20))
 	l.AnswerFor, l.Join = either(l.AnswerFor, 15*time.Minute), either(l.Join, 10*time.Second)
@@ -54,13 +60,67 @@ func either[T int | int64 | time.Duration](v, d T) T {
 type limiters struct {
 	cfg        Limits
 	now        func() time.Time
-	mu         sync.Mutex // guards making of a client's buckets
+	mu         sync.Mutex // guards making of a client's buckets, and settling
 	challenges *lru.Cache[netip.Addr, *rate.Limiter]
 	failures   *lru.Cache[netip.Addr, *rate.Limiter]
+	settling   map[netip.Addr]*places // of clients that hold or want one
+}
+
+// places are those of one client at the processor.
+type places struct {
+	taken chan struct{}
+	users int // holding or waiting
+}
+
+// settleWait is how long a client waits for a place of its own.
+const settleWait = 2 * time.Second
+
+// enter takes a place among the client's settlements. It reports false when none
+// came free in time; otherwise the caller gives it back by leave.
+func (s *limiters) enter(ctx context.Context, a netip.Addr) (leave func(), ok bool) {
+	if s.cfg.Settling < 0 {
+		return func() {}, true
+	}
+	a = network(a)
+	s.mu.Lock()
+	p := s.settling[a]
+	if p == nil {
+		p = &places{taken: make(chan struct{}, s.cfg.Settling)}
+		s.settling[a] = p
+	}
+	p.users++
+	s.mu.Unlock()
+	leave = func() {
+		<-p.taken
+		s.gone(a, p)
+	}
+	select {
+	case p.taken <- struct{}{}:
+		return leave, true
+	default:
+	}
+	t := time.NewTimer(settleWait)
+	defer t.Stop()
+	select {
+	case p.taken <- struct{}{}:
+		return leave, true
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	s.gone(a, p)
+	return nil, false
+}
+
+func (s *limiters) gone(a netip.Addr, p *places) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.users--; p.users == 0 {
+		delete(s.settling, a)
+	}
 }
 
 func newLimiters(l Limits, now func() time.Time) (*limiters, error) {
-	s := &limiters{cfg: l, now: now}
+	s := &limiters{cfg: l, now: now, settling: map[netip.Addr]*places{}}
 	var err error
 	if s.challenges, err = lru.New[netip.Addr, *rate.Limiter](max(1, l.Clients)); err == nil {
 		s.failures, err = lru.New[netip.Addr, *rate.Limiter](max(1, l.Clients))

@@ -77,6 +77,8 @@ func parseSegment(part string) (segment, error) {
 		return segment{kind: rest}, nil
 	case part == "*":
 		return segment{kind: single}, nil
+	case part != "" && strings.Trim(part, "*") == "":
+		return segment{}, fmt.Errorf("%q: one star is a segment, two are the rest", part)
 	case opened && closed:
 		name, isRest := strings.CutSuffix(inner, "...")
 		if name == "" || strings.ContainsAny(name, "{}*/") {
@@ -170,33 +172,6 @@ func (s segment) match(part string) bool {
 		return true
 	}
 	return false
-}
-
-// folded is the pattern as a lenient upstream may read it: without letter case.
-func (p pattern) folded() pattern {
-	f := pattern{method: p.method, literal: fold(p.literal), segments: slices.Clone(p.segments)}
-	for i := range f.segments {
-		if k := f.segments[i].kind; k == literal || k == glob {
-			f.segments[i].text = strings.ToLower(f.segments[i].text)
-		}
-	}
-	// A trailing empty segment is the trailing slash that folding takes away.
-	if n := len(f.segments); n > 1 && f.segments[n-1] == (segment{kind: literal}) {
-		f.segments = f.segments[:n-1]
-	}
-	return f
-}
-
-// fold is a path as a lenient upstream may read it.
-func fold(target string) string {
-	f := strings.TrimRight(strings.ToLower(target), "/.")
-	for strings.HasSuffix(f, "%20") {
-		f = strings.TrimRight(strings.TrimSuffix(f, "%20"), "/.")
-	}
-	if f == "" && target != "" {
-		return "/"
-	}
-	return f
 }
 
 var errAmbiguous = errors.New("both match some requests and neither is the more specific")

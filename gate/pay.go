@@ -243,13 +243,12 @@ func (x *exchange) follow(f *flight, hash string) {
 
 // repeat writes the stored answer of a delivery, if there is one for exactly this credential.
 func (x *exchange) repeat(hash string) bool {
-	a := x.g.stash.get(hash)
+	a := x.g.stash.hold(hash)
 	if a == nil {
 		return false
 	}
 	x.ev.Outcome, x.ev.Status = OutcomeRepeated, a.status
 	sent := false
-	x.g.stash.hold(a)
 	defer func() { x.g.stash.release(a, sent) }()
 	h := x.w.Header()
 	maps.Copy(h, a.header)

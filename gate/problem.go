@@ -91,13 +91,7 @@ func (t *terms) dialectsOf() []payment.Dialect {
 	if t == nil {
 		return nil
 	}
-	all := make([]payment.Dialect, 0, len(t.dialects))
-	for _, d := range t.dialects {
-		if d != nil {
-			all = append(all, d)
-		}
-	}
-	return all
+	return t.offered
 }
 
 func (x *exchange) writeRefusal(pe *payment.Error) {
@@ -151,6 +145,11 @@ func (t *terms) extra() map[string]any {
 }
 
 func (t *terms) prepare() {
+	for _, d := range t.dialects {
+		if d != nil {
+			t.offered = append(t.offered, d)
+		}
+	}
 	r := problems[payment.KindPaymentRequired]
 	t.body = problem.Document{
 		Type: r.base + payment.KindPaymentRequired.String(), Title: r.title, Status: r.status,
@@ -178,8 +177,7 @@ func (x *exchange) problemWith(status int, detail, paymentID string) {
 }
 
 func (x *exchange) reject(err error) {
-	var ce *canonical.Error
-	if errors.As(err, &ce) {
+	if ce, ok := errors.AsType[*canonical.Error](err); ok {
 		if ce.Status == http.StatusMethodNotAllowed {
 			x.w.Header().Set("Allow", strings.Join(patternMethods, ", "))
 		}

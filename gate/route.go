@@ -92,6 +92,7 @@ type terms struct {
 	quote    payment.Quote
 	offers   []payment.Offer
 	dialects []payment.Dialect // by index of Config.Protocols; nil where it has none
+	offered  []payment.Dialect // those that there are
 	// body is the answer to an unpaid request, with its Content-Length.
 	body       []byte
 	bodyLength []string
@@ -197,7 +198,9 @@ func (g *Gate) price(x *exchange) (*terms, error) {
 		return c.static, nil
 	}
 	r := x.r.WithContext(x.r.Context())
-	r.URL = canonicalURL(x.c)
+	// Priced is what the handler will see: a field that does not reach it must not
+	// make the request cheaper.
+	r.URL, r.Header = canonicalURL(x.c), x.cleanRequest()
 	q, err := c.Pricer.Quote(r.Context(), r, x.body)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the edge classes it

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 )
 
 // Router is a compiled price table. It is immutable: a reload makes another and
@@ -16,15 +15,13 @@ type Router struct {
 	// exact finds routes of fixed paths; others holds the rest, the most specific first.
 	exact  map[string][]*route
 	others []*route
-	// priced is every priced route as a lenient upstream reads it.
-	priced []foldedRoute
-	cased  bool // some priced path has upper-case letters
-	all    []*route
-}
-
-type foldedRoute struct {
-	pattern pattern
-	route   *route
+	// folded is every route as a lenient upstream reads it.
+	folded []folded
+	priced []*route
+	// cased says that some priced path is not what it folds to, so that also a
+	// plain path can be taken for it.
+	cased bool
+	all   []*route
 }
 
 // Router compiles the table. Every fault is in the error, which joins them.
@@ -68,10 +65,16 @@ func (r *Router) add(c *route) {
 	} else {
 		r.others = append(r.others, c)
 	}
+	f := c.pattern.folded()
+	r.folded = append(r.folded, folded{f, c})
 	if !c.Free {
-		r.priced = append(r.priced, foldedRoute{c.pattern.folded(), c})
-		r.cased = r.cased || strings.ToLower(c.pattern.path()) != c.pattern.path()
+		r.priced = append(r.priced, c)
+		r.cased = r.cased || !slices.EqualFunc(f.segments, c.pattern.segments, sameText)
 	}
+}
+
+func sameText(a, b segment) bool {
+	return a.kind == b.kind && (a.text == b.text || a.kind == single || a.kind == rest)
 }
 
 // bySpecificity puts a route with a method before one for all, GET behind HEAD.
@@ -119,53 +122,6 @@ func (r *Router) find(method, target string) *route {
 		}
 	}
 	return nil
-}
-
-// evades reports whether the path differs only in letter case or in what trails
-// it from one that is priced otherwise: a lenient upstream would take them for
-// the same, so serving it at another price would give the dear one away.
-func (r *Router) evades(method, target string, found *route) bool {
-	if !r.cased && !suspicious(target) {
-		return false
-	}
-	f := fold(target)
-	for _, p := range r.priced {
-		if p.route == found || !p.pattern.takes(method) || !p.pattern.match(f) {
-			continue
-		}
-		// A less specific priced route matches many paths anyway; only the one that
-		// the folded path itself would get counts.
-		if better := r.findFolded(method, f); better != nil && better != found && !better.Free {
-			return true
-		}
-	}
-	return false
-}
-
-// findFolded returns the most specific route for the folded path.
-func (r *Router) findFolded(method, f string) *route {
-	var best *route
-	for _, c := range r.all {
-		if !c.pattern.takes(method) || !c.pattern.folded().match(f) {
-			continue
-		}
-		if best == nil || within(c.pattern.folded(), best.pattern.folded()) {
-			best = c
-		}
-	}
-	return best
-}
-
-func suspicious(target string) bool {
-	if n := len(target); n > 1 && (target[n-1] == '/' || target[n-1] == '.') || strings.HasSuffix(target, "%20") {
-		return true
-	}
-	for i := range len(target) {
-		if c := target[i]; c >= 'A' && c <= 'Z' {
-			return true
-		}
-	}
-	return false
 }
 
 // methodsOf lists what a path can be asked with, for Allow; empty when nothing is there.

@@ -29,7 +29,7 @@ type exchange struct {
 // ServeHTTP implements [http.Handler].
 func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	x := exchange{g: r.gate, w: w, r: req}
-	defer x.observe(r.gate.cfg.Now())
+	defer x.observe(r.gate.cfg.Now()) //nolint:contextcheck // the context is the request's
 	c, err := canonical.Parse(req, r.gate.cfg.Canonical)
 	if err != nil {
 		x.reject(err)
@@ -45,11 +45,14 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	x.route = r.find(c.Method, c.Path)
-	if x.route == nil || r.evades(c.Method, c.Path, x.route) {
+	if x.route == nil || r.evades(c.Method, c.Path, x.route, false) {
 		x.unmatched(r)
 		return
 	}
-	x.serve()
+	if (c.Query != "" || x.form() != "") && r.evades(c.Method, c.Path, x.route, true) && x.namesMethod() {
+		return
+	}
+	x.serve() //nolint:contextcheck // the context is the request's
 }
 
 // Handle puts one route before a handler, for servers that route themselves.
@@ -65,7 +68,7 @@ func (g *Gate) Handle(one Route, h http.Handler) (http.Handler, error) {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchange{g: g, w: w, r: r, route: c}
-		defer x.observe(g.cfg.Now())
+		defer x.observe(g.cfg.Now()) //nolint:contextcheck // the context is the request's
 		canon, err := canonical.Parse(r, g.cfg.Canonical)
 		if err != nil {
 			x.reject(err)
@@ -80,7 +83,7 @@ func (g *Gate) Handle(one Route, h http.Handler) (http.Handler, error) {
 		case !c.pattern.takes(canon.Method) || !c.pattern.match(canon.Path):
 			x.problem(http.StatusNotFound, "Nothing is here.")
 		default:
-			x.serve()
+			x.serve() //nolint:contextcheck // the context is the request's
 		}
 	}), nil
 }
@@ -150,8 +153,7 @@ func (x *exchange) quote() bool {
 		x.terms = t
 		return true
 	}
-	var client unpriced
-	if errors.As(err, &client) {
+	if client, ok := errors.AsType[unpriced](err); ok {
 		x.ev.Outcome = OutcomeRejected
 		x.problem(http.StatusBadRequest, "This request has no price: "+client.Unpriced())
 		return false
@@ -189,8 +191,7 @@ func (x *exchange) free() {
 	x.ev.Outcome = OutcomeFree
 	out := x.outgoing(nil)
 	fw := &plainWriter{ResponseWriter: x.w, x: x}
-	x.route.Handler.ServeHTTP(fw, out)
-	x.ev.Status = fw.status
+	fw.serve(out)
 }
 
 // redeem serves the bearer of a receipt.
@@ -209,8 +210,7 @@ func (x *exchange) redeem(token string) {
 	out := x.outgoing(nil)
 	out.Header.Set(paymentIDField, grant.PaymentID)
 	fw := &plainWriter{ResponseWriter: x.w, x: x, paid: true}
-	x.route.Handler.ServeHTTP(fw, out)
-	x.ev.Status = fw.status
+	fw.serve(out)
 }
 
 // collect serves what a payment still owes to the holder of its receipt.
@@ -248,7 +248,10 @@ func (x *exchange) outgoing(pay *payment.Payment) *http.Request {
 	out.URL = canonicalURL(x.c)
 	out.RequestURI = x.c.Target()
 	out.Trailer = nil
-	if x.body != nil {
+	switch {
+	case x.body != nil && len(x.body) == 0:
+		out.Body, out.ContentLength, out.TransferEncoding = http.NoBody, 0, nil
+	case x.body != nil:
 		out.Body, out.ContentLength, out.TransferEncoding = newBody(x.body), int64(len(x.body)), nil
 	}
 	if pay != nil {

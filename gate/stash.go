@@ -16,8 +16,13 @@ type answer struct {
 	// given up and refunded.
 	owed func(ctx context.Context, collected bool) error
 
+	hash  string
 	until time.Time
 	timer *time.Timer
+	// readers are writing it out to the payer right now; until they are done,
+	// nobody gives it up. left says that it is no longer kept for others.
+	readers int
+	left    bool
 }
 
 func (a *answer) size() int64 { return int64(len(a.body)) + 1024 }
@@ -44,7 +49,7 @@ func (s *stash) put(hash string, a *answer) {
 	if a == nil {
 		return
 	}
-	a.until = s.now().Add(s.limits.AnswerFor)
+	a.hash, a.until = hash, s.now().Add(s.limits.AnswerFor)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drop(hash, nil)
@@ -61,13 +66,18 @@ func (s *stash) put(hash string, a *answer) {
 
 func (s *stash) oldest() *answer { return s.byHash[s.order[0]] }
 
-// get returns the answer, or nil.
-func (s *stash) get(hash string) *answer {
+// hold returns the answer, or nil. Until it is released it is not given up: an
+// answer on its way to the payer is either collected or refunded, never both.
+func (s *stash) hold(hash string) *answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.byHash[hash]
 	if a == nil || s.now().After(a.until) {
 		return nil
+	}
+	a.readers++
+	if a.timer != nil {
+		a.timer.Stop()
 	}
 	return a
 }
@@ -89,7 +99,8 @@ func (s *stash) drop(hash string, end func(*answer)) {
 	if a.timer != nil {
 		a.timer.Stop()
 	}
-	if a.owed != nil && end != nil {
+	a.left = true
+	if a.owed != nil && end != nil && a.readers == 0 {
 		end(a)
 	}
 }
@@ -102,7 +113,7 @@ func (s *stash) expire(hash string, a *answer) {
 	}
 }
 
-// giveUp refunds beside the caller, who may hold a lock. The caller holds mu.
+// giveUp refunds beside the caller, who holds mu.
 func (s *stash) giveUp(a *answer) {
 	end := a.owed
 	a.owed = nil
@@ -114,22 +125,29 @@ func (s *stash) giveUp(a *answer) {
 	})
 }
 
-// collected ends the delivery of an answer that the payer has had now.
-func (s *stash) collected(hash string, a *answer) {
+// release ends a hold. An answer that was sent is collected; one that was not
+// waits for the rest of its time.
+func (s *stash) release(a *answer, sent bool) {
 	s.mu.Lock()
+	a.readers--
 	end := a.owed
-	if s.byHash[hash] != a || end == nil {
+	switch {
+	case end == nil:
+	case sent:
+		a.owed = nil
 		s.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+		defer cancel()
+		// What fails here is taken up by recovery when the lease is over.
+		_ = end(ctx, true)
 		return
-	}
-	a.owed = nil
-	if a.timer != nil {
-		a.timer.Stop()
+	case a.readers > 0:
+	case a.left:
+		s.giveUp(a)
+	default:
+		a.timer = time.AfterFunc(max(0, a.until.Sub(s.now())), func() { s.expire(a.hash, a) })
 	}
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
-	defer cancel()
-	_ = end(ctx, true)
 }
 
 // close gives up what is owed and waits for it.

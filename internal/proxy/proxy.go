@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -74,7 +76,7 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Wrap != nil {
 		rt = cfg.Wrap(rt)
 	}
-	p := &upstream{cfg: cfg}
+	p := &upstream{cfg: cfg, inside: insideURL(cfg)}
 	return &httputil.ReverseProxy{
 		Rewrite: p.rewrite, Transport: rt, ModifyResponse: p.modify, ErrorHandler: p.failed,
 		BufferPool: &buffers{}, ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
@@ -100,7 +102,10 @@ func transport(cfg Config) *http.Transport {
 	}
 }
 
-type upstream struct{ cfg Config }
+type upstream struct {
+	cfg    Config
+	inside *regexp.Regexp
+}
 
 func (p *upstream) rewrite(r *httputil.ProxyRequest) {
 	r.SetURL(p.cfg.Target)
@@ -118,9 +123,7 @@ func (p *upstream) rewrite(r *httputil.ProxyRequest) {
 	}
 	h.Set("X-Forwarded-Host", host)
 	h.Set("X-Forwarded-Proto", proto)
-	for name, values := range p.cfg.Header {
-		h[name] = values
-	}
+	maps.Copy(h, p.cfg.Header)
 	if _, ok := h["User-Agent"]; !ok {
 		h["User-Agent"] = nil // net/http would name itself
 	}
@@ -140,25 +143,50 @@ func (p *upstream) client(r *http.Request) netip.Addr {
 // modify keeps the inside inside.
 func (p *upstream) modify(res *http.Response) error {
 	p.cfg.Observe(p.cfg.Name, class(res.StatusCode))
-	res.Header.Del(unreached)
-	for name := range res.Trailer {
-		if strings.HasPrefix(name, "Payment-") || strings.HasPrefix(name, "Paywall-") || name == "Authorization" || name == "Www-Authenticate" {
-			delete(res.Trailer, name)
-		}
+	// The gate cleans the heads that it writes; that of an upgrade is written past it.
+	maps.DeleteFunc(res.Header, func(name string, _ []string) bool { return ours(name) })
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		delete(res.Header, "Www-Authenticate")
 	}
+	maps.DeleteFunc(res.Trailer, func(name string, _ []string) bool {
+		return ours(name) || name == "Authorization" || name == "Www-Authenticate"
+	})
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		if v := res.Header.Get(name); v != "" {
 			res.Header.Set(name, p.outward(v))
 		}
 	}
-	inside := p.cfg.Target.Scheme + "://" + p.cfg.Target.Host
 	for _, name := range [...]string{"Link", "Refresh"} {
 		for i, v := range res.Header[name] {
-			res.Header[name][i] = strings.ReplaceAll(v, inside, p.cfg.Public)
+			res.Header[name][i] = p.inside.ReplaceAllString(v, escapeDollar(p.cfg.Public)+"$1")
 		}
 	}
 	return nil
 }
+
+// ours reports whether only a paywall may send the field.
+func ours(name string) bool {
+	for _, prefix := range [...]string{"Payment-", "Paywall-", "X-Payment"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// insideURL matches the beginning of every URL of the upstream, however the
+// letters of its host are written, with its base path if that is there. Its one
+// group is what follows and is kept.
+func insideURL(cfg Config) *regexp.Regexp {
+	hosts := regexp.QuoteMeta(cfg.Target.Host)
+	if cfg.Host != "" {
+		hosts += "|" + regexp.QuoteMeta(cfg.Host)
+	}
+	base := regexp.QuoteMeta(strings.TrimSuffix(cfg.Target.EscapedPath(), "/"))
+	return regexp.MustCompile(`(?i:(?:https?:)?//(?:[^/@\s<>"';,]*@)?(?:` + hosts + `))(?:` + base + `)?($|[/?#<>"';,\s])`)
+}
+
+func escapeDollar(s string) string { return strings.ReplaceAll(s, "$", "$$") }
 
 // outward is a URL of the upstream as the public reaches it.
 func (p *upstream) outward(v string) string {
@@ -169,9 +197,16 @@ func (p *upstream) outward(v string) string {
 	if u.Host != "" && !strings.EqualFold(u.Host, p.cfg.Target.Host) && !strings.EqualFold(u.Host, p.cfg.Host) {
 		return v
 	}
-	base := strings.TrimSuffix(p.cfg.Target.Path, "/")
-	if base != "" && strings.HasPrefix(u.Path, base+"/") {
-		u.Path, u.RawPath = strings.TrimPrefix(u.Path, base), ""
+	base := strings.TrimSuffix(p.cfg.Target.EscapedPath(), "/")
+	if escaped := u.EscapedPath(); base != "" && (escaped == base || strings.HasPrefix(escaped, base+"/")) {
+		rest := strings.TrimPrefix(escaped, base)
+		if rest == "" || strings.HasPrefix(rest, "//") {
+			rest = "/" + strings.TrimLeft(rest, "/") // a path of two slashes would name a host
+		}
+		if u.Path, err = url.PathUnescape(rest); err != nil {
+			return v
+		}
+		u.RawPath = rest
 	}
 	u.User = nil
 	if u.Host == "" {
@@ -227,10 +262,12 @@ type once struct{ http.RoundTripper }
 // RoundTrip implements [http.RoundTripper].
 func (o *once) RoundTrip(r *http.Request) (*http.Response, error) {
 	if _, paid := payment.FromContext(r.Context()); paid {
-		if v, ok := r.Header["Idempotency-Key"]; ok {
-			// Under this spelling it travels all the same, but does not license a replay.
-			delete(r.Header, "Idempotency-Key")
-			r.Header["idempotency-key"] = v
+		// Under these spellings they travel all the same, but do not license a replay.
+		for name, plain := range map[string]string{"Idempotency-Key": "idempotency-key", "X-Idempotency-Key": "x-idempotency-key"} {
+			if v, ok := r.Header[name]; ok {
+				delete(r.Header, name)
+				r.Header[plain] = v
+			}
 		}
 		if safe := r.Method == http.MethodGet || r.Method == http.MethodHead; safe && (r.Body == nil || r.Body == http.NoBody) {
 			r.Body = empty{} // a body that cannot be rewound cannot be replayed

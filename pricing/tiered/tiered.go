@@ -181,7 +181,7 @@ func member(body []byte, path string) (string, bool, error) {
 	}
 	n, ok := v.(json.Number)
 	if !ok {
-		return "", false, unpriced{fmt.Sprintf("%s is not a number", path)}
+		return "", false, unpriced{path + " is not a number"}
 	}
 	return n.String(), true, nil
 }
