@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -113,6 +114,14 @@ func writeJSON(w http.ResponseWriter, v any) {
 	_, _ = w.Write(append(b, '\n'))
 }
 
+var (
+	states = []payment.State{
+		payment.StatePending, payment.StateAuthorized, payment.StateSettled, payment.StateFailed, payment.StateVoided,
+		payment.StateReview, payment.StateRefunding, payment.StateRefunded, payment.StateCredited,
+	}
+	deliveries = []payment.Delivery{payment.DeliveryNone, payment.DeliveryOpen, payment.DeliveryDispatched, payment.DeliveryDelivered}
+)
+
 func (o *operator) list(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	limit := 50
@@ -125,6 +134,11 @@ func (o *operator) list(w http.ResponseWriter, r *http.Request) {
 		limit = n
 	}
 	f := payment.Filter{State: payment.State(q.Get("state")), Delivery: payment.Delivery(q.Get("delivery")), Route: q.Get("route")}
+	if f.State != "" && !slices.Contains(states, f.State) || f.Delivery != "" && !slices.Contains(deliveries, f.Delivery) {
+		// An empty page would say that there are none.
+		writeProblem(w, http.StatusBadRequest, "There is no such state or delivery.")
+		return
+	}
 	list, err := o.store.List(r.Context(), f, q.Get("after"), limit)
 	if err != nil {
 		writeProblem(w, http.StatusServiceUnavailable, "The store cannot be read.")

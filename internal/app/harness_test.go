@@ -326,14 +326,16 @@ func (h *house) token() string {
 }
 
 // credential pays a 402 answer's first challenge.
-func (h *house) credential(header http.Header) string {
+func (h *house) credential(header http.Header) string { return h.credentialWith(header, h.token()) }
+
+func (h *house) credentialWith(header http.Header, spt string) string {
 	h.t.Helper()
 	cs, err := mpp.ParseChallenges(header)
 	h.must(err)
 	if len(cs) == 0 {
 		h.t.Fatal("no challenge")
 	}
-	c, err := mpp.NewCredential(cs[0], []byte(`{"spt":"`+h.token()+`"}`))
+	c, err := mpp.NewCredential(cs[0], []byte(`{"spt":"`+spt+`"}`))
 	h.must(err)
 	field, err := c.Format()
 	h.must(err)
@@ -420,4 +422,3 @@ func (h *house) command(args ...string) (code int, out string) {
 	code = Main(*p)
 	return code, b.String()
 }
-
