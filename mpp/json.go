@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -18,7 +18,10 @@ const (
 	maxInteger = 1<<53 - 1
 )
 
-var errJSON = errors.New("not strict json")
+var (
+	errJSON     = errors.New("not strict json")
+	errNoObject = fmt.Errorf("%w: not an object", errJSON)
+)
 
 // checkObject accepts one JSON object and nothing after it: valid UTF-8, no
 // lone surrogates, no duplicate names, depth at most maxDepth, and no integer
@@ -28,54 +31,117 @@ func checkObject(data []byte) error {
 		return errJSON
 	}
 	if t := bytes.TrimLeft(data, " \t\r\n"); t[0] != '{' {
-		return fmt.Errorf("%w: not an object", errJSON)
+		return errNoObject
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	type level struct {
-		names map[string]bool // nil for an array
-		value bool            // the next token is a member's value
-	}
-	var stack []level
-	for {
-		tok, err := dec.Token()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return errJSON
-		}
-		if d, ok := tok.(json.Delim); ok && (d == '}' || d == ']') {
-			stack = stack[:len(stack)-1]
-			continue
-		}
-		if n := len(stack); n > 0 && stack[n-1].names != nil {
-			top := &stack[n-1]
-			if name, ok := tok.(string); ok && !top.value {
-				if top.names[name] {
+	return checkParts(data)
+}
+
+// level is an open object or array.
+type level struct {
+	object bool
+	name   bool // the next string is a member's name
+	first  int  // of the object's names
+	seen   map[string]struct{}
+}
+
+// manyNames is when a map is faster than looking at all names.
+const manyNames = 16
+
+// checkParts looks at names, numbers and depth. The grammar has been checked, so
+// that the kind of a part is told by its first byte.
+func checkParts(data []byte) error {
+	var open [maxDepth]level
+	var room [2 * manyNames]string
+	depth, names := 0, room[:0]
+	for i := 0; i < len(data); {
+		switch c := data[i]; {
+		case c == '"':
+			end := textEnd(data, i)
+			if depth > 0 && open[depth-1].name {
+				top := &open[depth-1]
+				top.name = false
+				name, err := unquote(data[i:end])
+				if err != nil {
+					return err
+				}
+				if names = top.remember(names, name); names == nil {
 					return fmt.Errorf("%w: duplicate name", errJSON)
 				}
-				top.names[name], top.value = true, true
-				continue
 			}
-			top.value = false
-		}
-		switch v := tok.(type) {
-		case json.Delim:
-			if len(stack) == maxDepth {
+			i = end
+			continue
+		case c == '{' || c == '[':
+			if depth == maxDepth {
 				return fmt.Errorf("%w: too deep", errJSON)
 			}
-			l := level{}
-			if v == '{' {
-				l.names = map[string]bool{}
+			open[depth] = level{object: c == '{', name: c == '{', first: len(names)}
+			depth++
+		case c == '}' || c == ']':
+			depth--
+			names = names[:open[depth].first]
+		case c == ',':
+			open[depth-1].name = open[depth-1].object
+		case c == '-' || c >= '0' && c <= '9':
+			end := i + 1
+			for end < len(data) && strings.IndexByte("0123456789+-.eE", data[end]) >= 0 {
+				end++
 			}
-			stack = append(stack, l)
-		case json.Number:
-			if !exactNumber(v.String()) {
+			if !exactNumber(string(data[i:end])) {
 				return fmt.Errorf("%w: number out of range", errJSON)
 			}
+			i = end
+			continue
+		}
+		i++
+	}
+	return nil
+}
+
+// remember adds the name of one more member to those of all open objects; nil
+// says that the object has it already.
+func (l *level) remember(names []string, name string) []string {
+	if l.seen == nil && len(names)-l.first == manyNames {
+		l.seen = make(map[string]struct{}, 2*manyNames)
+		for _, n := range names[l.first:] {
+			l.seen[n] = struct{}{}
 		}
 	}
+	if l.seen != nil {
+		if _, twice := l.seen[name]; twice {
+			return nil
+		}
+		l.seen[name] = struct{}{}
+		return names
+	}
+	if slices.Contains(names[l.first:], name) {
+		return nil
+	}
+	return append(names, name)
+}
+
+// textEnd is the index behind the string that begins at i, or the end of data.
+func textEnd(data []byte, i int) int {
+	for i++; i < len(data); i++ {
+		switch data[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(data)
+}
+
+// unquote reads a string of valid UTF-8.
+func unquote(raw []byte) (string, error) {
+	if len(raw) >= 2 && raw[0] == '"' && raw[len(raw)-1] == '"' && bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1]), nil
+	}
+	var s *string
+	if err := json.Unmarshal(raw, &s); err != nil || s == nil {
+		return "", errJSON
+	}
+	return *s, nil
 }
 
 func exactNumber(s string) bool {
@@ -125,21 +191,95 @@ func unit(b []byte, i int) int64 {
 	return u
 }
 
-// members splits a strict object. A name that differs from a known one only in
-// case is refused: another reader may take it for the real one.
+// members splits an object that checkObject took, or a part of one. A name that
+// differs from a known one only in case is refused: another reader may take it
+// for the real one.
 func members(data []byte, known ...string) (map[string]json.RawMessage, error) {
-	var m map[string]json.RawMessage
-	if err := json.Unmarshal(data, &m); err != nil || m == nil {
-		return nil, fmt.Errorf("%w: not an object", errJSON)
+	m, err := split(bytes.Trim(data, " \t\r\n"))
+	if err != nil {
+		return nil, err
 	}
 	for name := range m {
+		if slices.Contains(known, name) {
+			continue
+		}
 		for _, k := range known {
-			if name != k && strings.EqualFold(name, k) {
+			if strings.EqualFold(name, k) {
 				return nil, fmt.Errorf("%w: case variant of %q", errJSON, k)
 			}
 		}
 	}
 	return m, nil
+}
+
+// split finds where members begin and end; what is inside of them was checked before.
+func split(data []byte) (map[string]json.RawMessage, error) {
+	if len(data) < 2 || data[0] != '{' || data[len(data)-1] != '}' {
+		return nil, errNoObject
+	}
+	m := make(map[string]json.RawMessage, manyNames)
+	for i := skipSpace(data, 1); data[i] != '}'; i = skipSpace(data, i) {
+		if data[i] != '"' {
+			return nil, errNoObject
+		}
+		end := textEnd(data, i)
+		name, err := unquote(data[i:end])
+		if err != nil {
+			return nil, err
+		}
+		i = skipSpace(data, end)
+		if data[i] != ':' {
+			return nil, errNoObject
+		}
+		i = skipSpace(data, i+1)
+		end = valueEnd(data, i)
+		if end == i {
+			return nil, errNoObject
+		}
+		m[name] = data[i:end:end]
+		if i = skipSpace(data, end); data[i] == ',' {
+			i++
+		}
+	}
+	return m, nil
+}
+
+// skipSpace is the index of the next byte that is no space, at most the last one.
+func skipSpace(data []byte, i int) int {
+	for i < len(data)-1 && strings.IndexByte(" \t\r\n", data[i]) >= 0 {
+		i++
+	}
+	return min(i, len(data)-1)
+}
+
+// valueEnd is the index behind the value that begins at i.
+func valueEnd(data []byte, i int) int {
+	depth := 0
+	for i < len(data) {
+		switch data[i] {
+		case '"':
+			i = textEnd(data, i)
+			if depth == 0 {
+				return i
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth < 0 {
+				return i
+			}
+			if depth == 0 {
+				return i + 1
+			}
+		case ',', ' ', '\t', '\r', '\n':
+			if depth == 0 {
+				return i
+			}
+		}
+		i++
+	}
+	return len(data)
 }
 
 // text reads an optional string member.
@@ -148,11 +288,11 @@ func text(m map[string]json.RawMessage, name string) (string, error) {
 	if !ok {
 		return "", nil
 	}
-	var s *string
-	if err := json.Unmarshal(raw, &s); err != nil || s == nil {
+	s, err := unquote(raw)
+	if err != nil {
 		return "", fmt.Errorf("%w: %s is not a string", errJSON, name)
 	}
-	return *s, nil
+	return s, nil
 }
 
 // Canonical is the RFC 8785 form of a strict JSON object.

@@ -3,7 +3,6 @@ package mpp
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -46,9 +45,15 @@ func openOpaque(wire string) (map[string]string, error) {
 	if err := checkObject(b); err != nil {
 		return nil, err
 	}
-	var m map[string]string
-	if err := json.Unmarshal(b, &m); err != nil {
-		return nil, errJSON
+	raw, err := members(b)
+	if err != nil {
+		return nil, err
+	}
+	m := make(map[string]string, len(raw))
+	for name := range raw {
+		if m[name], err = text(raw, name); err != nil {
+			return nil, errJSON
+		}
 	}
 	return m, nil
 }
