@@ -231,6 +231,25 @@ func TestB047_LostAnswer(t *testing.T) {
 	h.settled(1, 0)
 }
 
+// Consent ends with the challenge: a payment in doubt is not sent again for a
+// credential that comes back later, and nothing new is to be paid either.
+func TestB048_DoubtAfterExpiry(t *testing.T) {
+	h := newHouse(t, func(_ *gate.Config, pc *payment.Config) { pc.Patience = 20 * time.Millisecond })
+	router := h.router(map[string]string{"GET /a": "1.00 USD"})
+	h.rail.Script("charge", slices.Repeat([]paymenttest.Reply{{Outcome: payment.Outcome{Class: payment.OutcomeUnknown, Err: errors.New("lost")}}}, 100)...)
+	r := h.paid(router, "GET", "/a", "")
+	if w := do(router, r); w.Code != 503 {
+		t.Fatalf("%d, want 503", w.Code)
+	}
+	h.rail.Heal()
+	calls := len(h.rail.Calls())
+	h.clock.add(10 * time.Minute)
+	w := do(router, r)
+	if w.Code != 503 || w.Header().Get("Www-Authenticate") != "" || len(h.rail.Calls()) != calls {
+		t.Errorf("%d %v after %d calls, want 503 and no more than %d", w.Code, w.Header(), len(h.rail.Calls()), calls)
+	}
+}
+
 // Re-entry: what was paid and not delivered is collected with the same
 // credential, even after its challenge expired and after a restart.
 func TestB066_ReentryAfterUpstreamFailure(t *testing.T) {

@@ -16,11 +16,16 @@ func (p *Processor) Resume(ctx context.Context, c Credential) (Payment, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Patience)
 	defer cancel()
 	// Looked at first, so that a credential that began nothing takes no place in the queue.
-	if _, err := p.cfg.Store.ByChallenge(ctx, c.ChallengeID); err != nil {
-		if errors.Is(err, ErrNotFound) {
-			return Payment{}, ErrNotFound
-		}
+	pay, err := p.cfg.Store.ByChallenge(ctx, c.ChallengeID)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return Payment{}, ErrNotFound
+	case err != nil:
 		return Payment{}, &Error{Kind: KindInternal, Detail: "the payment could not be read", RetryAfter: retrySoon, Err: err}
+	case pay.State == StatePending && pay.CredentialHash == c.Hash && pay.Scope == c.Scope:
+		// Consent ended with the challenge: nothing is sent again for it, and
+		// recovery finds out what was (security model, "settling with a processor").
+		return Payment{}, p.refusal(pay, Outcome{})
 	}
 	release, err := p.acquire(ctx)
 	if err != nil {
