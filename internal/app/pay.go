@@ -199,6 +199,9 @@ func (c *payCmd) transport(p *Process) (*wallet.Transport, error) {
 	cfg := wallet.Config{Policy: policy, Ledger: ledger, Journal: journal, Test: c.Test, Now: testhook.Now()}
 	if c.Wallet == "processor" {
 		key, _ := p.Getenv("PAYWALL_TEST_KEY")
+		if key == "" {
+			return nil, exitWith(exitUsage, errors.New("--wallet processor: set PAYWALL_TEST_KEY to the seller's test key, sk_test_…"))
+		}
 		cfg.Wallet, err = wallet.NewProcessorMinter(wallet.MinterConfig{Key: wallet.Secret(key), BaseURL: c.Processor, Now: testhook.Now()})
 		if err != nil {
 			return nil, fmt.Errorf("wallet: %w", err)
