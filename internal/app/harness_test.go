@@ -38,6 +38,8 @@ type plan struct {
 	public string
 	// prepare may write files into the folder before the start.
 	prepare func(dir string)
+	// deaf has the processor send no events; a test sends its own.
+	deaf bool
 	// asleep leaves the server built and not running: nothing happens by itself.
 	asleep bool
 }
@@ -147,10 +149,11 @@ func build(t *testing.T, pl plan) *house {
 	var err error
 	playAt := port(t)
 	h.playAt = "http://" + playAt
-	h.play, err = sandbox.New(sandbox.Config{
-		BaseURL: h.playAt, Profile: testProfile, SearchLag: -1,
-		Webhooks: []stripe.Webhook{{URL: "http://" + h.listen + "/webhooks/stripe", Secret: hookSecret}},
-	})
+	hooks := []stripe.Webhook{{URL: "http://" + h.listen + "/webhooks/stripe", Secret: hookSecret}}
+	if pl.deaf {
+		hooks = nil
+	}
+	h.play, err = sandbox.New(sandbox.Config{BaseURL: h.playAt, Profile: testProfile, SearchLag: -1, Webhooks: hooks})
 	h.must(err)
 	l, err := h.play.Listen(playAt)
 	h.must(err)
