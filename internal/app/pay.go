@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,7 +68,7 @@ func (c *payCmd) Run(ctx context.Context, p *Process) error {
 	if err != nil {
 		return exitWith(exitUsage, err)
 	}
-	resp, err := plainClient(t).Do(req)
+	resp, err := send(t, req)
 	if err != nil {
 		return errors.Join(outcome(err), out.discard())
 	}
@@ -80,9 +81,15 @@ func (c *payCmd) Run(ctx context.Context, p *Process) error {
 	return status(resp, result)
 }
 
-// plainClient follows no redirect: where it leads may be another seller.
-func plainClient(t http.RoundTripper) *http.Client {
-	return &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+// send follows no redirect: where it leads may be another seller. Errors do not
+// repeat the address, which was typed a line above.
+func send(t http.RoundTripper, req *http.Request) (*http.Response, error) {
+	client := &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Do(req)
+	if outer, ok := errors.AsType[*url.Error](err); ok {
+		return nil, outer.Err
+	}
+	return resp, err //nolint:wrapcheck // those of package wallet decide the exit code
 }
 
 func (c *payCmd) print(p *Process, resp *http.Response, result wallet.Result, out files) error {
@@ -254,7 +261,7 @@ func (c *payCmd) offers(p *Process, req *http.Request) error {
 	if err != nil {
 		return err //nolint:wrapcheck // it names the field
 	}
-	resp, err := plainClient(probe).Do(req)
+	resp, err := send(probe, req)
 	if err == nil {
 		defer resp.Body.Close() //nolint:errcheck // it was not read
 		fmt.Fprintf(p.Stdout, "%s, without payment\n", plainText(resp.Status))

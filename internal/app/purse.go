@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"path/filepath"
 
@@ -71,9 +70,6 @@ func (c purse) link(p *Process, show func(context.Context, wallet.SpendRequest))
 
 // outcome maps what a payment came to onto an exit code, and says what to do next.
 func outcome(err error) error {
-	if sent, ok := errors.AsType[*url.Error](err); ok {
-		err = sent.Err // who typed the address knows it
-	}
 	declined, _ := errors.AsType[*wallet.DeclinedError](err)
 	switch {
 	case err == nil:
@@ -88,7 +84,7 @@ func outcome(err error) error {
 		errors.Is(err, wallet.ErrDeclined), errors.Is(err, wallet.ErrAction):
 		return exitWith(exitRefused, err)
 	case errors.Is(err, context.Canceled):
-		return exitWith(exitFailed, errors.New("stopped; nothing was paid"))
+		return exitWith(exitFailed, errors.New("stopped"))
 	case errors.Is(err, wallet.ErrLogin):
 		return exitWith(exitFailed, fmt.Errorf("%w; connect a wallet with: paywall wallet login", err))
 	}
