@@ -73,7 +73,9 @@ func TestWebhookRefund(t *testing.T) {
 	}
 	h.processorCall("/v1/refunds", "payment_intent="+h.payment(s.id).Reference)
 	h.until("refunded", func() bool { return h.payment(s.id).State == payment.StateRefunded })
-	h.until("revoked", func() bool { return h.do(http.MethodGet, "/v1/archive/2026", "", bearer).status == http.StatusPaymentRequired })
+	h.until("revoked", func() bool {
+		return h.do(http.MethodGet, "/v1/archive/2026", "", bearer).status == http.StatusPaymentRequired
+	})
 	if p := h.payment(s.id); p.RefundReference == "" || p.RefundedAt.IsZero() {
 		t.Errorf("%+v", p)
 	}
@@ -91,7 +93,9 @@ func TestWebhookDispute(t *testing.T) {
 	_, err := h.play.Stripe().OpenDispute(h.payment(s.id).Reference, "fraudulent")
 	h.must(err)
 	h.until("flagged", func() bool { return h.payment(s.id).Disputed })
-	h.until("revoked", func() bool { return h.do(http.MethodGet, "/v1/archive/2026", "", bearer).status == http.StatusPaymentRequired })
+	h.until("revoked", func() bool {
+		return h.do(http.MethodGet, "/v1/archive/2026", "", bearer).status == http.StatusPaymentRequired
+	})
 	if r := h.whole(); r.Balances["disputed:stripe USD/2"] != 300 || r.Balances["receivable:stripe USD/2"] != 0 {
 		t.Errorf("balances %v", r.Balances)
 	}
