@@ -3,14 +3,12 @@ package telemetry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -18,7 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// TraceConfig says where spans go, by OTLP over HTTP.
+// TraceConfig says where spans go, by OTLP over HTTP, in JSON.
 type TraceConfig struct {
 	// Endpoint is the collector: "host:port", or a URL. Empty turns tracing off.
 	Endpoint string
@@ -33,7 +31,7 @@ type TraceConfig struct {
 //
 // The sender of a request does not decide what is traced: its span is linked to,
 // and ours begins a trace of its own. What leaves is [confined].
-func Tracing(ctx context.Context, cfg TraceConfig) (
+func Tracing(_ context.Context, cfg TraceConfig) (
 	middleware func(http.Handler) http.Handler,
 	transport func(http.RoundTripper) http.RoundTripper,
 	shutdown func(context.Context) error,
@@ -44,19 +42,15 @@ func Tracing(ctx context.Context, cfg TraceConfig) (
 			func(rt http.RoundTripper) http.RoundTripper { return rt },
 			func(context.Context) error { return nil }, nil
 	}
-	opts, err := exporterOptions(cfg)
+	collector, err := collectorURL(cfg)
 	if err != nil {
 		return nil, nil, nil, err
-	}
-	exporter, err := otlptracehttp.New(ctx, opts...)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("trace exporter: %w", err)
 	}
 	if cfg.Service == "" {
 		cfg.Service = "paywall"
 	}
 	provider := sdktrace.NewTracerProvider(
-		sdktrace.WithBatcher(confined{exporter}),
+		sdktrace.WithBatcher(confined{newOTLPExporter(collector)}),
 		sdktrace.WithResource(resource.NewSchemaless(attribute.String("service.name", cfg.Service))),
 	)
 	shared := []otelhttp.Option{
@@ -71,32 +65,35 @@ func Tracing(ctx context.Context, cfg TraceConfig) (
 	return middleware, transport, provider.Shutdown, nil
 }
 
-func exporterOptions(cfg TraceConfig) ([]otlptracehttp.Option, error) {
-	if !strings.Contains(cfg.Endpoint, "://") {
-		if strings.ContainsAny(cfg.Endpoint, "/@?# ") {
-			return nil, errors.New("telemetry: TraceConfig.Endpoint is neither host:port nor a URL")
+// collectorURL is where spans are posted. An endpoint without a scheme is one of
+// TLS, and one without a path has the path that the protocol gives.
+func collectorURL(cfg TraceConfig) (string, error) {
+	endpoint := cfg.Endpoint
+	if !strings.Contains(endpoint, "://") {
+		if strings.ContainsAny(endpoint, "/@?# ") {
+			return "", errors.New("telemetry: TraceConfig.Endpoint is neither host:port nor a URL")
 		}
-		opts := []otlptracehttp.Option{otlptracehttp.WithEndpoint(cfg.Endpoint)}
+		scheme := "https://"
 		if cfg.Insecure {
-			opts = append(opts, otlptracehttp.WithInsecure())
+			scheme = "http://"
 		}
-		return opts, nil
+		endpoint = scheme + endpoint
 	}
-	u, err := url.Parse(cfg.Endpoint)
+	u, err := url.Parse(endpoint)
 	switch {
 	case err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https"):
-		return nil, errors.New("telemetry: TraceConfig.Endpoint is no http or https URL")
+		return "", errors.New("telemetry: TraceConfig.Endpoint is no http or https URL")
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("telemetry: TraceConfig.Endpoint has a user, query or fragment")
+		return "", errors.New("telemetry: TraceConfig.Endpoint has a user, query or fragment")
 	case cfg.Insecure && u.Scheme == "https":
-		return nil, errors.New("telemetry: TraceConfig.Insecure contradicts the https of Endpoint")
+		return "", errors.New("telemetry: TraceConfig.Insecure contradicts the https of Endpoint")
 	case u.Scheme == "http" && !cfg.Insecure:
-		return nil, errors.New("telemetry: TraceConfig.Endpoint is http, and Insecure is not set")
+		return "", errors.New("telemetry: TraceConfig.Endpoint is http, and Insecure is not set")
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/v1/traces"
 	}
-	return []otlptracehttp.Option{otlptracehttp.WithEndpointURL(u.String())}, nil
+	return u.String(), nil
 }
 
 // spanName has the method and no more: paths are without number.

@@ -3,18 +3,20 @@ package telemetry_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protojson"
 
 	"paywall/internal/telemetry"
 )
@@ -34,12 +36,12 @@ func newSink(t *testing.T) *sink {
 	s := &sink{}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		var req collector.ExportTraceServiceRequest
+		var req tracepb.TracesData // of the same form as the request of the protocol
 		if err == nil {
-			err = proto.Unmarshal(body, &req)
+			err = protojson.Unmarshal(protoIDs(t, body), &req)
 		}
-		if err != nil || r.URL.Path != "/v1/traces" {
-			t.Errorf("%s: %v", r.URL.Path, err)
+		if err != nil || r.URL.Path != "/v1/traces" || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s %s, %s: %v", r.Method, r.URL.Path, r.Header.Get("Content-Type"), err)
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -52,10 +54,28 @@ func newSink(t *testing.T) *sink {
 				s.spans = append(s.spans, ss.GetSpans()...)
 			}
 		}
-		w.Header().Set("Content-Type", "application/x-protobuf")
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"partialSuccess":{}}`)
 	}))
 	t.Cleanup(s.Close)
 	return s
+}
+
+// ids in the JSON of OTLP are hexadecimal, in that of its schema base64.
+var ids = regexp.MustCompile(`("(?:trace|span|parentSpan)Id":)"([0-9a-f]*)"`)
+
+// protoIDs makes a body what the schema's own decoder reads. That refuses names
+// and forms which the schema does not have.
+func protoIDs(t *testing.T, body []byte) []byte {
+	t.Helper()
+	return ids.ReplaceAllFunc(body, func(member []byte) []byte {
+		part := ids.FindSubmatch(member)
+		id, err := hex.DecodeString(string(part[2]))
+		if err != nil {
+			t.Errorf("%s: %v", member, err)
+		}
+		return append(part[1], `"`+base64.StdEncoding.EncodeToString(id)+`"`...)
+	})
 }
 
 func attributes(s *tracepb.Span) map[string]string {
