@@ -17,7 +17,7 @@ help: ## print this list
 
 .PHONY: build
 build: ## build bin/paywall: static, stripped, reproducible
-	$(PURE) go build -ldflags '$(LDFLAGS)' -o bin/paywall ./cmd/paywall
+	$(PURE) go build -tags nomsgpack -ldflags '$(LDFLAGS)' -o bin/paywall ./cmd/paywall
 
 .PHONY: demo
 demo: build ## watch an agent pay for a request, offline
