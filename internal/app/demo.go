@@ -220,7 +220,7 @@ const demoWidth = 80
 func (d *demo) more(text string) {
 	const indent = "           "
 	line := indent
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if len(line) > len(indent) && len(line)+1+len(word) > demoWidth {
 			d.say("%s", line)
 			line = indent
