@@ -98,7 +98,8 @@ type scratch struct {
 	mac    hash.Hash
 	sum    [sha256.Size]byte
 	nonce  [nonceBytes]byte
-	target [sha256.Size]byte
+	random [32 * nonceBytes]byte
+	unused int // nonces in random
 	id     [43]byte
 	opaque []byte
 	msg    []byte

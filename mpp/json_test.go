@@ -2,6 +2,7 @@ package mpp
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
@@ -115,11 +116,28 @@ func TestMembers_Broken(t *testing.T) {
 	}
 }
 
-func TestAppendExpires(t *testing.T) {
+// An end is remembered for a second and never shown in another one.
+func TestExpires(t *testing.T) {
+	d := &dialect{cfg: Config{TTL: time.Minute}}
 	rapid.Check(t, func(t *rapid.T) {
-		at := time.Unix(rapid.Int64Range(-62135596800, 253402300799).Draw(t, "seconds"), 0)
-		if got, want := string(appendExpires(nil, at)), at.UTC().Format(expiresLayout); got != want {
+		now := time.Unix(rapid.Int64Range(0, 5).Draw(t, "second"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanosecond"))
+		if got, want := string(d.expires(now).text[:]), now.Add(time.Minute).UTC().Format(expiresLayout); got != want {
 			t.Fatalf("%s, want %s", got, want)
 		}
 	})
+}
+
+// Nonces that are drawn in portions are all different, across portions too.
+func TestDraw(t *testing.T) {
+	var s scratch
+	seen := map[[nonceBytes]byte]bool{}
+	for range 100 {
+		if err := s.draw(rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+		if seen[s.nonce] {
+			t.Fatal("a nonce came twice")
+		}
+		seen[s.nonce] = true
+	}
 }

@@ -9,14 +9,18 @@ import (
 	"paywall/payment"
 )
 
-const nonceBytes = 16
+// Lengths of a nonce, and of the hash of a target as it is written.
+const (
+	nonceBytes  = 16
+	targetBytes = 43
+)
 
 var errScope = errors.New("another scope")
 
 // appendOpaque appends our scope as a canonical flat map: k key id, m HTTP
 // method, n nonce, p hash of path and query, r route, t tenant, v price version.
 // Values are refused rather than escaped, so that the result is canonical as it stands.
-func (s *scratch) appendOpaque(b []byte, keyID string, sc *payment.Scope, version string) ([]byte, error) {
+func (s *scratch) appendOpaque(b []byte, keyID string, sc *payment.Scope, target []byte, version string) ([]byte, error) {
 	for _, v := range [...]string{sc.Method, sc.Route, sc.Tenant, version} {
 		for i := range len(v) {
 			if v[i] < ' ' || v[i] > '~' || v[i] == '"' || v[i] == '\\' {
@@ -24,12 +28,10 @@ func (s *scratch) appendOpaque(b []byte, keyID string, sc *payment.Scope, versio
 			}
 		}
 	}
-	s.line = append(s.line[:0], sc.Target...)
-	s.target = sha256.Sum256(s.line)
 	b = append(append(b, `{"k":"`...), keyID...)
 	b = append(append(b, `","m":"`...), sc.Method...)
 	b = base64.RawURLEncoding.AppendEncode(append(b, `","n":"`...), s.nonce[:])
-	b = base64.RawURLEncoding.AppendEncode(append(b, `","p":"`...), s.target[:])
+	b = append(append(b, `","p":"`...), target...)
 	b = append(append(b, `","r":"`...), sc.Route...)
 	b = append(append(b, `","t":"`...), sc.Tenant...)
 	b = append(append(b, `","v":"`...), version...)

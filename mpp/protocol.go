@@ -2,6 +2,7 @@ package mpp
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"paywall/payment"
@@ -85,6 +87,7 @@ type dialect struct {
 	realm  string
 	header string
 	offers []compiled
+	last   atomic.Pointer[stamp]
 }
 
 // compiled is an offer with all that never changes written out.
@@ -151,56 +154,59 @@ func (d *dialect) Challenge(h http.Header, r *http.Request, sc payment.Scope, no
 	if sc.Digest != "" && (!printable(sc.Digest) || strings.ContainsAny(sc.Digest, "|\"\\")) {
 		return fmt.Errorf("%w: digest", ErrFormat)
 	}
-	var expires [len(expiresLayout)]byte
-	at := appendExpires(expires[:0], now.Add(d.cfg.TTL))
+	at := d.expires(now).text[:]
+	sum := sha256.Sum256([]byte(sc.Target))
+	var target [targetBytes]byte
+	base64.RawURLEncoding.Encode(target[:], sum[:])
 	accept := r.Header[AcceptPayment]
 	h["Www-Authenticate"] = slices.Grow(h["Www-Authenticate"], len(d.offers))
 	if len(accept) == 0 {
 		for i := range d.offers {
-			if err := d.write(h, &d.offers[i], &sc, at); err != nil {
+			if err := d.write(h, &d.offers[i], &sc, target[:], at); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	for _, i := range d.accepted(strings.Join(accept, ",")) {
-		if err := d.write(h, &d.offers[i], &sc, at); err != nil {
+		if err := d.write(h, &d.offers[i], &sc, target[:], at); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// appendExpires is AppendFormat of expiresLayout, at a third of the price.
-func appendExpires(b []byte, t time.Time) []byte {
-	t = t.UTC()
-	year, month, day := t.Date()
-	if year < 1000 || year > 9999 {
-		return t.AppendFormat(b, expiresLayout)
-	}
-	hour, minute, second := t.Clock()
-	b = strconv.AppendInt(b, int64(year), 10)
-	for _, part := range [...]struct {
-		before byte
-		value  int
-	}{{'-', int(month)}, {'-', day}, {'T', hour}, {':', minute}, {':', second}} {
-		b = append(b, part.before, byte('0'+part.value/10), byte('0'+part.value%10))
-	}
-	return append(b, 'Z')
+// stamp is a time as it is written, kept for the second that it names.
+type stamp struct {
+	second int64
+	text   [len(expiresLayout)]byte
 }
 
-func (d *dialect) write(h http.Header, o *compiled, sc *payment.Scope, expires []byte) error {
+// expires is when a challenge that is made now ends. Years that do not fit into
+// four digits are cut off, and nobody lives to see them.
+func (d *dialect) expires(now time.Time) *stamp {
+	at := now.Add(d.cfg.TTL)
+	if s := d.last.Load(); s != nil && s.second == at.Unix() {
+		return s
+	}
+	s := &stamp{second: at.Unix()}
+	copy(s.text[:], at.UTC().AppendFormat(nil, expiresLayout))
+	d.last.Store(s)
+	return s
+}
+
+func (d *dialect) write(h http.Header, o *compiled, sc *payment.Scope, target, expires []byte) error {
 	k := d.cfg.Keys.current
 	s, ok := k.pool.Get().(*scratch)
 	if !ok {
 		return errors.New("mpp: no scratch")
 	}
 	defer k.pool.Put(s)
-	if _, err := io.ReadFull(d.cfg.Rand, s.nonce[:]); err != nil {
-		return fmt.Errorf("nonce: %w", err)
+	if err := s.draw(d.cfg.Rand); err != nil {
+		return err
 	}
 	var err error
-	if s.opaque, err = s.appendOpaque(s.opaque[:0], k.id, sc, o.offer.Quote.Version); err != nil {
+	if s.opaque, err = s.appendOpaque(s.opaque[:0], k.id, sc, target, o.offer.Quote.Version); err != nil {
 		return err
 	}
 	m := append(s.msg[:0], o.slots...)
@@ -229,6 +235,26 @@ func (d *dialect) write(h http.Header, o *compiled, sc *payment.Scope, expires [
 		return fmt.Errorf("%w: too long", ErrFormat)
 	}
 	h["Www-Authenticate"] = append(h["Www-Authenticate"], string(b))
+	return nil
+}
+
+// draw takes a nonce. The system's randomness comes in portions, as it costs the
+// same for one nonce or for many; another source is read as it is needed.
+func (s *scratch) draw(source io.Reader) error {
+	if source != rand.Reader {
+		if _, err := io.ReadFull(source, s.nonce[:]); err != nil {
+			return fmt.Errorf("nonce: %w", err)
+		}
+		return nil
+	}
+	if s.unused == 0 {
+		if _, err := io.ReadFull(source, s.random[:]); err != nil {
+			return fmt.Errorf("nonce: %w", err)
+		}
+		s.unused = len(s.random) / nonceBytes
+	}
+	s.unused--
+	copy(s.nonce[:], s.random[s.unused*nonceBytes:])
 	return nil
 }
 
