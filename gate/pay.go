@@ -152,7 +152,7 @@ func (x *exchange) dispatch(pay payment.Payment, d payment.Dialect, hash string)
 	if !aborted && dw.wrote {
 		// The payer has its answer before we write that it has: what cannot be sent any
 		// more was not delivered.
-		dw.flush()
+		dw.finish()
 	}
 	x.ev.Status = dw.status
 	if dw.complete(aborted) {

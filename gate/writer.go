@@ -122,6 +122,7 @@ type deliveryWriter struct {
 	hijacked  bool
 	declared  int64 // Content-Length, or -1
 	written   int64
+	left      bool // the payer had hung up before the last of it went out
 	err       error
 	receiptID string
 	token     string
@@ -279,6 +280,7 @@ func (w *deliveryWriter) Write(b []byte) (int, error) {
 		return len(b), nil // for the payer when it comes back
 	}
 	w.x.extend(w.x.w)
+	w.left = w.x.r.Context().Err() != nil
 	n, err := w.x.w.Write(b)
 	w.written += int64(n)
 	if err == nil {
@@ -304,6 +306,16 @@ func (w *deliveryWriter) Flush() {
 	if w.wrote {
 		w.flush()
 	}
+}
+
+// finish sends what is still held back. A payer that has all of its answer may
+// hang up at once: whether it is there is looked at before the end goes out, and
+// with a length that was declared that may have been the last write.
+func (w *deliveryWriter) finish() {
+	if w.declared <= 0 {
+		w.left = w.x.r.Context().Err() != nil
+	}
+	w.flush()
 }
 
 func (w *deliveryWriter) flush() {
@@ -345,7 +357,7 @@ func (w *deliveryWriter) complete(aborted bool) bool {
 	case w.declared >= 0 && w.written != w.declared:
 		return false
 	}
-	return w.x.r.Context().Err() == nil
+	return !w.left
 }
 
 // refusedByHandler reports a definite answer that no work was done.
