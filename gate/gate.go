@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"paywall/internal/canonical"
@@ -93,7 +94,8 @@ type Gate struct {
 	limits  *limiters
 	stash   *stash
 	flights flights
-	pointed bool // a test stops the process at points
+	pointed bool      // a test stops the process at points
+	spare   sync.Pool // of *exchange
 }
 
 // New checks the configuration.

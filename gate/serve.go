@@ -28,8 +28,8 @@ type exchange struct {
 
 // ServeHTTP implements [http.Handler].
 func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	x := exchange{g: r.gate, w: w, r: req}
-	defer x.observe(r.gate.cfg.Now()) //nolint:contextcheck // the context is the request's
+	x := r.gate.exchange(w, req)
+	defer x.end(r.gate.cfg.Now()) //nolint:contextcheck // the context is the request's
 	c, err := canonical.Parse(req, r.gate.cfg.Canonical)
 	if err != nil {
 		x.reject(err)
@@ -86,6 +86,26 @@ func (g *Gate) Handle(one Route, h http.Handler) (http.Handler, error) {
 			x.serve() //nolint:contextcheck // the context is the request's
 		}
 	}), nil
+}
+
+// exchange is a new one, or one that is no longer needed.
+func (g *Gate) exchange(w http.ResponseWriter, r *http.Request) *exchange {
+	x, ok := g.spare.Get().(*exchange)
+	if !ok {
+		x = new(exchange)
+	}
+	*x = exchange{g: g, w: w, r: r}
+	return x
+}
+
+// end tells of the exchange. One that was answered by a challenge was seen by
+// nobody outside of this package, and can be used again.
+func (x *exchange) end(start time.Time) {
+	x.observe(start)
+	if g := x.g; x.ev.Outcome == OutcomeChallenged {
+		*x = exchange{}
+		g.spare.Put(x)
+	}
 }
 
 func (x *exchange) observe(start time.Time) {
