@@ -91,6 +91,9 @@ func parseSegment(part string) (segment, error) {
 	case strings.ContainsAny(part, "{}"):
 		return segment{}, fmt.Errorf("%q: a parameter is a whole segment", part)
 	}
+	if part == "." || part == ".." {
+		return segment{}, fmt.Errorf("%q can never be requested", part)
+	}
 	kind := literal
 	if strings.Contains(part, "*") {
 		kind = glob
