@@ -145,7 +145,7 @@ func build(t *testing.T, pl plan) *house {
 	if public == "" {
 		public = "http://127.0.0.1:%s"
 	}
-	h.origin = fmt.Sprintf(public, at)
+	h.origin = strings.ReplaceAll(public, "%s", at)
 	var err error
 	playAt := port(t)
 	h.playAt = "http://" + playAt
