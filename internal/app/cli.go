@@ -10,7 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/alecthomas/kong"
+	"paywall/internal/app/cmdline"
 )
 
 // Exit codes, the same for every command.
@@ -73,27 +73,19 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 payment refused, 4 outcome of a p
 
 // Main runs one command and returns its exit code.
 func Main(p Process) int {
-	var cli commands
-	exit := -1
-	parser, err := kong.New(&cli, kong.Name("paywall"), kong.Description(description),
-		kong.Writers(p.Stdout, p.Stderr), kong.Exit(func(code int) { exit = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
-	if err != nil {
-		fmt.Fprintln(p.Stderr, "paywall:", err)
-		return exitFailed
-	}
-	kctx, err := parser.Parse(p.Args)
-	if exit >= 0 {
-		return exit // help was asked for and printed
-	}
+	program := cmdline.Program{Name: "paywall", Description: description, Getenv: p.Getenv}
+	command, help, err := program.Parse(&commands{}, p.Args)
 	if err != nil {
 		fmt.Fprintf(p.Stderr, "paywall: %v\nRun paywall --help for the commands.\n", err)
 		return exitUsage
 	}
+	if help != "" {
+		fmt.Fprint(p.Stdout, help)
+		return exitOK
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	kctx.BindTo(ctx, (*context.Context)(nil))
-	if err := kctx.Run(&p); err != nil {
+	if err := run(ctx, command, &p); err != nil {
 		if ee, ok := errors.AsType[*exitError](err); ok {
 			if ee.err != nil {
 				fmt.Fprintln(p.Stderr, "paywall:", ee.err)
@@ -104,6 +96,20 @@ func Main(p Process) int {
 		return exitFailed
 	}
 	return exitOK
+}
+
+// run calls a command by one of the two forms that they have.
+func run(ctx context.Context, command any, p *Process) error {
+	switch c := command.(type) {
+	case interface {
+		Run(ctx context.Context, p *Process) error
+	}:
+		return c.Run(ctx, p)
+	case interface{ Run(p *Process) error }:
+		return c.Run(p)
+	default:
+		return fmt.Errorf("%T does nothing", command)
+	}
 }
 
 type versionCmd struct{}
