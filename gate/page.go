@@ -1,11 +1,11 @@
 package gate
 
 import (
-	"bytes"
 	"crypto/sha256"
 	_ "embed" // the page
 	"encoding/base64"
-	"html/template"
+	"html"
+	"io"
 	"net/http"
 	"strings"
 
@@ -18,15 +18,12 @@ var pageText string
 //go:embed page.css
 var pageStyle string
 
-var (
-	pageTemplate = template.Must(template.New("402").Parse(pageText))
-	// The page runs nothing and loads nothing; its one style is named by its hash.
-	pagePolicy = func() string {
-		sum := sha256.Sum256([]byte(pageStyle))
-		return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
-			"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-	}()
-)
+// The page runs nothing and loads nothing; its one style is named by its hash.
+var pagePolicy = func() string {
+	sum := sha256.Sum256([]byte(pageStyle))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) +
+		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}()
 
 // wantsPage reports whether a person's browser asks: it prefers HTML to JSON.
 func wantsPage(r *http.Request) bool {
@@ -43,24 +40,36 @@ func wantsPage(r *http.Request) bool {
 	return false
 }
 
+// markup is HTML. What is not a constant of ours becomes it by [text] alone.
+type markup string
+
+// text is s as it stands between tags.
+func text(s string) markup { return markup(html.EscapeString(s)) }
+
 // page shows a person what the resource costs and how an agent pays for it.
 func (x *exchange) page(pe *payment.Error) {
 	t := x.terms
-	var methods []string
-	for _, o := range t.offers {
-		methods = append(methods, o.Method)
+	heading := text(t.quote.Description)
+	if heading == "" {
+		heading = "This resource is paid per request"
 	}
-	detail := ""
-	if pe.Kind != payment.KindPaymentRequired {
-		detail = pe.Detail
+	var ways markup
+	for i, o := range t.offers {
+		word := markup(" or ")
+		if i == 0 {
+			word = " by "
+		}
+		ways += word + "<code>" + text(o.Method) + "</code>"
 	}
-	var buf bytes.Buffer
-	err := pageTemplate.Execute(&buf, map[string]any{
-		"Style": template.CSS(pageStyle), //nolint:gosec // our own file, named by its hash in the policy
-		"Price": t.quote.Amount.String(), "Description": t.quote.Description, "Realm": x.g.cfg.Realm,
-		"Method": x.c.Method, "Target": x.c.Target(), "Ways": methods, "Detail": detail,
+	var note markup
+	if pe.Kind != payment.KindPaymentRequired && pe.Detail != "" {
+		note = `<p class="note">` + text(pe.Detail) + "</p>"
+	}
+	body := fill(map[string]markup{
+		"price": text(t.quote.Amount.String()), "heading": heading, "realm": text(x.g.cfg.Realm),
+		"method": text(x.c.Method), "target": text(x.c.Target()), "ways": ways, "note": note,
 		// It stands in quotes in a line for people to copy, and must not end them.
-		"URL": strings.ReplaceAll(x.origin()+x.c.Target(), "'", "%27"),
+		"url": text(strings.ReplaceAll(x.origin()+x.c.Target(), "'", "%27")),
 	})
 	status := problems[pe.Kind].status
 	x.ev.Status = status
@@ -70,11 +79,21 @@ func (x *exchange) page(pe *payment.Error) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	x.w.WriteHeader(status)
-	if err != nil || x.c.Method == http.MethodHead {
-		x.ev.Err = err
-		return
+	if x.c.Method != http.MethodHead {
+		_, _ = io.WriteString(x.w, body)
 	}
-	_, _ = x.w.Write(buf.Bytes())
+}
+
+// fill puts values in the places of the page that have their names. The template
+// package of the library would do; but it looks methods up by name, and with that
+// the linker keeps those of every type of the program, megabytes of them.
+func fill(values map[string]markup) string {
+	pairs := []string{"{{style}}", pageStyle}
+	for name, value := range values {
+		pairs = append(pairs, "{{"+name+"}}", string(value))
+	}
+	// One pass: what looks like a place within a value is none.
+	return strings.NewReplacer(pairs...).Replace(pageText)
 }
 
 // origin is the configured public origin for people to copy; loopback hosts are plain.
