@@ -1,32 +1,15 @@
 package link
 
 import (
-	"bytes"
 	"crypto/rand"
-	"embed"
 	"errors"
 	"fmt"
-	"html/template"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
 )
-
-//go:embed web/*.html
-var web embed.FS
-
-func parsePages() (*template.Template, error) {
-	return template.New("").Funcs(template.FuncMap{
-		"price": price,
-		"short": short,
-		"date":  func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04 UTC") },
-		"iso":   timestamp,
-		"words": func(s Status) string { return statusWords[s] },
-		"times": func(n *int64, unit int64) int64 { return orElse(value(n), 1) * unit },
-		"deref": value,
-	}).ParseFS(web, "web/*.html")
-}
 
 func value(n *int64) int64 {
 	if n == nil {
@@ -39,17 +22,6 @@ func value(n *int64) int64 {
 var statusWords = map[Status]string{
 	Created: "Being prepared", PendingApproval: "Waiting for you", Approved: "Approved, not spent yet", Denied: "Denied",
 	Expired: "Expired", Canceled: "Canceled", Succeeded: "Paid", Failed: "Declined", RequiresAction: "Needs attention",
-}
-
-// page is what every template gets.
-type page struct {
-	Title   string
-	Nav     string // which entry of the navigation is current
-	Nonce   string
-	Live    bool   // looks for news by itself
-	Version string // changes when a live page has news
-	Now     time.Time
-	Data    any
 }
 
 // card is one request on a page.
@@ -110,25 +82,18 @@ func (w *Wallet) person(h http.HandlerFunc) http.HandlerFunc {
 		r.Body = http.MaxBytesReader(rw, r.Body, maxBody)
 		switch {
 		case !w.knownHost(r):
-			w.message(rw, r, http.StatusMisdirectedRequest, "Not here", "This wallet does not answer under that host name.")
+			w.message(rw, http.StatusMisdirectedRequest, "Not here", "This wallet does not answer under that host name.")
 		case w.cross.Check(r) != nil:
-			w.message(rw, r, http.StatusForbidden, "Not from here", "Another site sent this. Nothing was changed.")
+			w.message(rw, http.StatusForbidden, "Not from here", "Another site sent this. Nothing was changed.")
 		default:
 			h(rw, r)
 		}
 	}
 }
 
-// render writes a page. It is rendered in full first, so that an error is not
-// half a page.
-func (w *Wallet) render(rw http.ResponseWriter, r *http.Request, status int, name string, p page) {
-	p.Nonce, p.Now = rand.Text(), w.now().UTC()
-	var b bytes.Buffer
-	if err := w.pages.ExecuteTemplate(&b, name, p); err != nil {
-		w.log.ErrorContext(r.Context(), "wallet page not rendered", "page", name, "err", err)
-		http.Error(rw, "The page could not be shown.", http.StatusInternalServerError)
-		return
-	}
+// render writes a page.
+func (w *Wallet) render(rw http.ResponseWriter, status int, p page, contents func(*paper)) {
+	p.Nonce = rand.Text()
 	h := rw.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+p.Nonce+"'; script-src 'nonce-"+p.Nonce+
@@ -140,11 +105,11 @@ func (w *Wallet) render(rw http.ResponseWriter, r *http.Request, status int, nam
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
 	rw.WriteHeader(status)
-	_, _ = rw.Write(b.Bytes()) // a browser that left has no use for the error
+	_, _ = io.WriteString(rw, p.html(contents)) // a browser that left has no use for the error
 }
 
-func (w *Wallet) message(rw http.ResponseWriter, r *http.Request, status int, title, text string) {
-	w.render(rw, r, status, "message.html", page{Title: title, Data: text})
+func (w *Wallet) message(rw http.ResponseWriter, status int, title, text string) {
+	w.render(rw, status, page{Title: title}, func(p *paper) { showMessage(p, title, text) })
 }
 
 type walletPage struct {
@@ -192,9 +157,7 @@ func (w *Wallet) pageWallet(rw http.ResponseWriter, r *http.Request) {
 	if n := len(data.Pending); n > 0 {
 		title = fmt.Sprintf("(%d) Requests", n)
 	}
-	w.render(rw, r, http.StatusOK, "wallet.html", page{
-		Title: title, Nav: "wallet", Live: true, Version: w.formToken(version...), Data: data,
-	})
+	w.render(rw, http.StatusOK, page{Title: title, Nav: "wallet", Live: true, Version: w.formToken(version...)}, data.show)
 }
 
 func (w *Wallet) pagePurchases(rw http.ResponseWriter, r *http.Request) {
@@ -203,21 +166,21 @@ func (w *Wallet) pagePurchases(rw http.ResponseWriter, r *http.Request) {
 	for _, v := range slices.Backward(w.list(r.Context(), func(sr *spendRequest) bool { return sr.status != Created })) {
 		cards = append(cards, w.card(v, now, false))
 	}
-	w.render(rw, r, http.StatusOK, "purchases.html", page{Title: "Purchases", Nav: "purchases", Data: cards})
+	w.render(rw, http.StatusOK, page{Title: "Purchases", Nav: "purchases"}, func(p *paper) { showPurchases(p, cards) })
 }
 
 func (w *Wallet) pageRequest(rw http.ResponseWriter, r *http.Request) {
 	w.refresh(r.Context())
 	v, ok := w.look(r.PathValue("id"))
 	if !ok {
-		w.message(rw, r, http.StatusNotFound, "No such request", "The wallet has no request with this number.")
+		w.message(rw, http.StatusNotFound, "No such request", "The wallet has no request with this number.")
 		return
 	}
 	c := w.card(v, w.now(), true)
-	w.render(rw, r, http.StatusOK, "request.html", page{
+	w.render(rw, http.StatusOK, page{
 		Title: price(v.Amount, v.Currency), Nav: "wallet", Live: v.Status.active(),
-		Version: w.formToken(c.Token, c.Left, strconv.Itoa(len(v.Reports))), Data: c,
-	})
+		Version: w.formToken(c.Token, c.Left, strconv.Itoa(len(v.Reports))),
+	}, func(p *paper) { showRequest(p, c) })
 }
 
 func (w *Wallet) approveAsPerson(r *http.Request) error {
@@ -240,21 +203,22 @@ func (w *Wallet) decideRequest(decide func(*http.Request) error) http.HandlerFun
 		w.refresh(r.Context())
 		v, ok := w.look(r.PathValue("id"))
 		if !ok {
-			w.message(rw, r, http.StatusNotFound, "No such request", "The wallet has no request with this number.")
+			w.message(rw, http.StatusNotFound, "No such request", "The wallet has no request with this number.")
 			return
 		}
 		if !w.formTokenGood(r.PostFormValue("token"), "request", v.ID, string(v.Status), strconv.FormatInt(v.UpdatedAt.UnixNano(), 10)) {
-			w.render(rw, r, http.StatusConflict, "stale.html", page{Title: "Look again", Data: w.card(v, w.now(), true)})
+			c := w.card(v, w.now(), true)
+			w.render(rw, http.StatusConflict, page{Title: "Look again"}, func(p *paper) { showStale(p, c) })
 			return
 		}
 		err := decide(r)
 		if ref, isRefusal := errors.AsType[*refusal](err); isRefusal {
-			w.message(rw, r, ref.status, "Not done", ref.message+".")
+			w.message(rw, ref.status, "Not done", ref.message+".")
 			return
 		}
 		if err != nil {
 			w.log.ErrorContext(r.Context(), "decision not carried out", "id", v.ID, "err", err)
-			w.message(rw, r, http.StatusBadGateway, "Not done", "The sandbox processor did not grant a token. The request still waits.")
+			w.message(rw, http.StatusBadGateway, "Not done", "The sandbox processor did not grant a token. The request still waits.")
 			return
 		}
 		http.Redirect(rw, r, "/wallet/requests/"+v.ID, http.StatusSeeOther)
@@ -296,20 +260,20 @@ func (w *Wallet) pageAgents(rw http.ResponseWriter, r *http.Request) {
 		})
 	}
 	w.mu.Unlock()
-	w.render(rw, r, http.StatusOK, "agents.html", page{Title: "Agents", Nav: "agents", Data: rows})
+	w.render(rw, http.StatusOK, page{Title: "Agents", Nav: "agents"}, func(p *paper) { showAgents(p, rows) })
 }
 
 func (w *Wallet) disconnectAgent(rw http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	if !w.formTokenGood(r.PostFormValue("token"), "agent", id) {
-		w.message(rw, r, http.StatusConflict, "Look again", "This form is out of date. Nothing was changed.")
+		w.message(rw, http.StatusConflict, "Look again", "This form is out of date. Nothing was changed.")
 		return
 	}
 	w.mu.Lock()
 	ok := w.disconnect(func(c *connection) bool { return c.id == id })
 	w.mu.Unlock()
 	if !ok {
-		w.message(rw, r, http.StatusNotFound, "No such agent", "This agent is not connected any more.")
+		w.message(rw, http.StatusNotFound, "No such agent", "This agent is not connected any more.")
 		return
 	}
 	http.Redirect(rw, r, "/wallet/agents", http.StatusSeeOther)
@@ -335,21 +299,21 @@ func (w *Wallet) pageDevice(rw http.ResponseWriter, r *http.Request) {
 	if data.Unknown {
 		status = http.StatusNotFound
 	}
-	w.render(rw, r, status, "device.html", page{Title: "Connect an agent", Nav: "agents", Data: data})
+	w.render(rw, status, page{Title: "Connect an agent", Nav: "agents"}, data.show)
 }
 
 func (w *Wallet) decideDevicePage(rw http.ResponseWriter, r *http.Request) {
 	code, decision := readUserCode(r.PostFormValue("user_code")), r.PostFormValue("decision")
 	if !w.formTokenGood(r.PostFormValue("token"), "device", code) || (decision != "allow" && decision != "deny") {
-		w.message(rw, r, http.StatusConflict, "Look again", "This form is out of date. Nothing was changed.")
+		w.message(rw, http.StatusConflict, "Look again", "This form is out of date. Nothing was changed.")
 		return
 	}
 	switch allow := decision == "allow"; {
 	case !w.decideDevice(code, allow):
-		w.message(rw, r, http.StatusNotFound, "Too late", "This code has expired or was used. Have the agent start again.")
+		w.message(rw, http.StatusNotFound, "Too late", "This code has expired or was used. Have the agent start again.")
 	case allow:
-		w.message(rw, r, http.StatusOK, "Connected", "You can close this page. The agent goes on by itself within a few seconds.")
+		w.message(rw, http.StatusOK, "Connected", "You can close this page. The agent goes on by itself within a few seconds.")
 	default:
-		w.message(rw, r, http.StatusOK, "Not connected", "The agent was refused. You can close this page.")
+		w.message(rw, http.StatusOK, "Not connected", "The agent was refused. You can close this page.")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"html/template"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -68,7 +67,6 @@ type Wallet struct {
 	base   string // BaseURL without a slash at its end
 	host   string // host of BaseURL
 	limits Limits
-	pages  *template.Template
 	seal   [32]byte // keys the tokens in the page's forms
 	cross  *http.CrossOriginProtection
 	bot    *botKey
@@ -102,17 +100,13 @@ func New(cfg Config) (*Wallet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("link: Limits: %w", err)
 	}
-	pages, err := parsePages()
-	if err != nil {
-		return nil, fmt.Errorf("link: %w", err)
-	}
 	bot, err := newBotKey()
 	if err != nil {
 		return nil, fmt.Errorf("link: %w", err)
 	}
 	w := &Wallet{
 		cfg: cfg, now: cfg.Now, log: cfg.Logger, base: u.Scheme + "://" + u.Host, host: u.Hostname(),
-		limits: limits, pages: pages, cross: http.NewCrossOriginProtection(), bot: bot,
+		limits: limits, cross: http.NewCrossOriginProtection(), bot: bot,
 	}
 	if w.now == nil {
 		w.now = time.Now
