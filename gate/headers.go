@@ -2,7 +2,6 @@ package gate
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"paywall/payment"
@@ -102,16 +101,20 @@ func hasPrefix(name string, prefixes []string) bool {
 }
 
 // outbound are fields that only we, or nobody, may send to a payer.
-var outbound = []string{
-	"Payment-Receipt", "Payment-Response", "Payment-Required", "X-Payment-Response", "Settlement-Overrides",
-	paymentIDField, receiptField, unreachedField, "Surrogate-Control", "Cdn-Cache-Control", "Cloudflare-Cdn-Cache-Control", "X-Accel-Redirect",
-	"X-Accel-Buffering", "X-Accel-Charset", "X-Accel-Expires", "X-Accel-Limit-Rate",
+var outbound = map[string]bool{
+	"Payment-Receipt": true, "Payment-Response": true, "Payment-Required": true, "X-Payment-Response": true,
+	"Settlement-Overrides": true, paymentIDField: true, receiptField: true, unreachedField: true,
+	"Surrogate-Control": true, "Cdn-Cache-Control": true, "Cloudflare-Cdn-Cache-Control": true,
+	"X-Accel-Redirect": true, "X-Accel-Buffering": true, "X-Accel-Charset": true, "X-Accel-Expires": true,
+	"X-Accel-Limit-Rate": true,
 }
 
 // cleanResponse takes payment headers out of what a handler says.
 func cleanResponse(h http.Header, protocols []payment.Protocol) {
-	for _, name := range outbound {
-		delete(h, name)
+	for name := range h { // a few, where the list is long
+		if outbound[name] {
+			delete(h, name)
+		}
 	}
 	undeclare(h)
 	if lines, ok := h["Www-Authenticate"]; ok && len(protocols) > 0 {
@@ -133,10 +136,11 @@ func cleanResponse(h http.Header, protocols []payment.Protocol) {
 
 // dropTrailers takes payment fields out of what a handler adds behind its answer.
 func dropTrailers(h http.Header) {
-	for _, name := range outbound {
-		delete(h, http.TrailerPrefix+name)
+	for field := range h {
+		if name, ok := strings.CutPrefix(field, http.TrailerPrefix); ok && (outbound[name] || name == "Www-Authenticate") {
+			delete(h, field)
+		}
 	}
-	delete(h, http.TrailerPrefix+"Www-Authenticate")
 }
 
 // undeclare takes the same fields out of what it says will come.
@@ -149,7 +153,7 @@ func undeclare(h http.Header) {
 	for _, line := range lines {
 		for name := range strings.SplitSeq(line, ",") {
 			name = http.CanonicalHeaderKey(strings.TrimSpace(name))
-			if name != "" && name != "Www-Authenticate" && !slices.Contains(outbound, name) {
+			if name != "" && name != "Www-Authenticate" && !outbound[name] {
 				keep = append(keep, name)
 			}
 		}

@@ -113,6 +113,10 @@ func ParseCredential(field string) (Credential, error) {
 // findToken returns the first Payment token of a field value and how many there
 // are. A bare scheme name counts as none.
 func findToken(field string) (token string, n int) {
+	// Most fields are one short scheme and a long token of somebody else.
+	if strings.IndexByte(field, ',') < 0 && strings.IndexByte(field, '"') < 0 {
+		return tokenOf(field)
+	}
 	for len(field) > 0 {
 		end, quoted := 0, false
 		for ; end < len(field); end++ {
@@ -125,20 +129,26 @@ func findToken(field string) (token string, n int) {
 			}
 		}
 		end = min(end, len(field))
-		part := strings.Trim(field[:end], " \t")
+		part, k := tokenOf(field[:end])
 		if end < len(field) {
 			end++
 		}
 		field = field[end:]
-		if len(part) <= len(Scheme) || !strings.EqualFold(part[:len(Scheme)], Scheme) ||
-			(part[len(Scheme)] != ' ' && part[len(Scheme)] != '\t') {
-			continue
-		}
-		if n++; n == 1 {
-			token = strings.TrimLeft(part[len(Scheme):], " \t")
+		if n += k; k == 1 && n == 1 {
+			token = part
 		}
 	}
 	return token, n
+}
+
+// tokenOf is the token of one element, and 1, if it is of the scheme.
+func tokenOf(part string) (token string, n int) {
+	part = strings.Trim(part, " \t")
+	if len(part) <= len(Scheme) || !strings.EqualFold(part[:len(Scheme)], Scheme) ||
+		(part[len(Scheme)] != ' ' && part[len(Scheme)] != '\t') {
+		return "", 0
+	}
+	return strings.TrimLeft(part[len(Scheme):], " \t"), 1
 }
 
 func malformed(err error) error { return fmt.Errorf("%w: %w", ErrMalformed, err) }

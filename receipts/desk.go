@@ -63,6 +63,9 @@ func (d Desk) Redeem(ctx context.Context, token string, live payment.Scope) (pay
 	if err == nil && c.Use.Kind == Once {
 		return payment.Grant{PaymentID: c.PaymentID, Collect: true}, nil
 	}
+	if err == nil && c.Use.Kind == Until {
+		return payment.Grant{PaymentID: c.PaymentID}, nil // nothing is counted
+	}
 	if err == nil && c.Use.Kind == Credit {
 		err = ErrScope // nothing here draws on a balance
 	}

@@ -76,11 +76,15 @@ func New(cfg Config) (http.Handler, error) {
 	if cfg.Wrap != nil {
 		rt = cfg.Wrap(rt)
 	}
-	p := &upstream{cfg: cfg, inside: insideURL(cfg)}
-	return &httputil.ReverseProxy{
+	p := &upstream{cfg: cfg, inside: insideURL(cfg), transport: rt}
+	if u, err := url.Parse(cfg.Public); err == nil {
+		p.public = u
+	}
+	p.full = &httputil.ReverseProxy{
 		Rewrite: p.rewrite, Transport: rt, ModifyResponse: p.modify, ErrorHandler: p.failed,
-		BufferPool: &buffers{}, ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
-	}, nil
+		BufferPool: &p.buffers, ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	return p, nil
 }
 
 func transport(cfg Config) *http.Transport {
@@ -103,8 +107,12 @@ func transport(cfg Config) *http.Transport {
 }
 
 type upstream struct {
-	cfg    Config
-	inside *regexp.Regexp
+	cfg       Config
+	inside    *regexp.Regexp
+	public    *url.URL // Config.Public, or nil
+	transport http.RoundTripper
+	buffers   buffers
+	full      *httputil.ReverseProxy // for what is not simple
 }
 
 func (p *upstream) rewrite(r *httputil.ProxyRequest) {
@@ -114,8 +122,8 @@ func (p *upstream) rewrite(r *httputil.ProxyRequest) {
 	}
 	// Set, never add: what the client said of itself was taken out before.
 	host, proto := r.In.Host, "http"
-	if u, err := url.Parse(p.cfg.Public); err == nil && u.Host != "" {
-		host, proto = u.Host, u.Scheme
+	if p.public != nil && p.public.Host != "" {
+		host, proto = p.public.Host, p.public.Scheme
 	}
 	h := r.Out.Header
 	if addr := p.client(r.In); addr.IsValid() {
