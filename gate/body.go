@@ -150,6 +150,8 @@ func statedDigest(h http.Header) (string, bool) {
 	inner, ok := strings.CutPrefix(fields[0], "sha-256=:")
 	inner, closed := strings.CutSuffix(inner, ":")
 	sum, err := base64.StdEncoding.Strict().DecodeString(inner)
+	// The decoder skips line ends, which would be another spelling.
+	ok = ok && !strings.ContainsAny(inner, "\r\n")
 	if !ok || !closed || err != nil || len(sum) != sha256.Size {
 		return "", false
 	}

@@ -148,21 +148,21 @@ func trimTail(segment string) string {
 
 // folded is the pattern as a lenient upstream may read it.
 func (p pattern) folded() pattern {
-	f := pattern{method: p.method, segments: make([]segment, len(p.segments))}
-	for i, s := range p.segments {
+	f := pattern{method: p.method}
+	for _, s := range p.segments {
 		switch s.kind {
-		case literal:
+		case literal, glob:
 			s.text = trimTail(foldCase(unescapeOnce(s.text)))
-		case glob:
-			s.text = foldCase(unescapeOnce(s.text))
 		case single, rest:
 			s.text = ""
 		}
-		f.segments[i] = s
+		// A segment of which nothing is left is one slash too many.
+		if s != (segment{kind: literal}) {
+			f.segments = append(f.segments, s)
+		}
 	}
-	// A trailing empty segment is the trailing slash that folding takes away.
-	if n := len(f.segments); n > 1 && f.segments[n-1] == (segment{kind: literal}) {
-		f.segments = f.segments[:n-1]
+	if len(f.segments) == 0 {
+		f.segments = []segment{{kind: literal}}
 	}
 	return f
 }

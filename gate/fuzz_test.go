@@ -1,0 +1,285 @@
+package gate
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+
+	"paywall/internal/canonical"
+)
+
+// instance is a path of the pattern, with fill where something varies.
+func (p pattern) instance(fill string) string {
+	var b strings.Builder
+	for _, s := range p.segments {
+		switch s.kind {
+		case literal:
+			b.WriteString("/" + s.text)
+		case glob:
+			b.WriteString("/" + strings.ReplaceAll(s.text, "*", fill))
+		case single:
+			b.WriteString("/" + fill + "x")
+		case rest:
+			b.WriteString("/" + fill + "/y")
+		}
+	}
+	return b.String()
+}
+
+// FuzzPattern: what parses can be requested and matches what it says.
+func FuzzPattern(f *testing.F) {
+	for _, s := range []string{"/", "GET /a/{id}", "/a/**", "/a*b/{x...}", "/é/ü*", "/a b", "/?", "/[x]", "POST /a/", "/*", "/***", "/..", "/a;b", "/é*!0.", "GET / /0", "/{", "/%41", "/a//b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := parsePattern(s)
+		if err != nil {
+			return
+		}
+		for _, fill := range []string{"q", "q-r"} {
+			target := p.instance(fill)
+			if len(target) > canonical.MaxTarget {
+				return
+			}
+			if got, err := canonical.Path(target, canonical.Options{}); err != nil || got != target {
+				t.Fatalf("%q: %q cannot be requested as it is: %q, %v", s, target, got, err)
+			}
+			if !p.match(target) {
+				t.Errorf("%q does not match its own %q", s, target)
+			}
+			if p.literal != "" && (p.literal != target || p.match(target+"x")) {
+				t.Errorf("%q is literal %q and matches %q", s, p.literal, target)
+			}
+			if all, ok := readings(target); ok && !slices.ContainsFunc(all, func(one string) bool { return p.folded().match(fold(one)) }) {
+				t.Errorf("%q, folded, matches no reading of %q", s, target)
+			}
+		}
+		for _, m := range patternMethods {
+			if p.takes(m) != (p.method == "" || p.method == m || p.method == http.MethodGet && m == http.MethodHead) {
+				t.Errorf("%q and %s", s, m)
+			}
+		}
+	})
+}
+
+// world is every path over the segments that patterns speak of and a few more.
+func world(patterns ...pattern) []string {
+	segments := []string{"", "a", "b", "ab"}
+	for _, p := range patterns {
+		for _, s := range p.segments {
+			switch s.kind {
+			case literal:
+				segments = append(segments, s.text)
+			case glob:
+				for _, fill := range []string{"", "a", "b"} {
+					segments = append(segments, strings.ReplaceAll(s.text, "*", fill))
+				}
+			case single, rest:
+			}
+		}
+	}
+	slices.Sort(segments)
+	segments = slices.Compact(segments)
+	if len(segments) > 8 {
+		segments = segments[:8]
+	}
+	var all []string
+	level := []string{""}
+	for range 3 {
+		var next []string
+		for _, before := range level {
+			for _, s := range segments {
+				one := before + "/" + s
+				all = append(all, one)
+				if s != "" {
+					next = append(next, one)
+				}
+			}
+		}
+		level = next
+	}
+	return all
+}
+
+// FuzzTable holds the comparison of two patterns to what they match, tried out:
+// no pair that shares a request without one holding the other is taken, and the
+// router finds the narrower one.
+func FuzzTable(f *testing.F) {
+	for _, s := range [][2]string{
+		{"/a/**", "/a/b"}, {"GET /a", "/a"}, {"/a*", "/*b"}, {"/{x}/b", "/a/{y}"}, {"/**", "/{x}"}, {"HEAD /a", "GET /a"}, {"/a/", "/a"},
+		{"/a/**", "/a"}, {"/a/{x}", "/a/**"}, {"GET /**", "POST /a"}, {"/a*b", "/ab*"}, {"/*a*", "/a*"}, {"/", "/**"}, {"/a*", "/a**"},
+	} {
+		f.Add(s[0], s[1])
+	}
+	f.Fuzz(func(t *testing.T, one, two string) {
+		if len(one) > 40 || len(two) > 40 {
+			return
+		}
+		a, err := parsePattern(one)
+		if err != nil {
+			return
+		}
+		b, err := parsePattern(two)
+		if err != nil {
+			return
+		}
+		n, err := compare(a, b)
+		if back, berr := compare(b, a); (err == nil) != (berr == nil) || err == nil && back != -n {
+			t.Fatalf("%q and %q: %d, %v; the other way %d, %v", one, two, n, err, back, berr)
+		}
+		if err != nil {
+			return // refused: more than need be is no harm
+		}
+		routes := []*route{{Route: Route{ID: "a"}, pattern: a}, {Route: Route{ID: "b"}, pattern: b}}
+		r := &Router{exact: map[string][]*route{}}
+		for _, c := range routes {
+			r.add(c)
+		}
+		for _, list := range r.exact {
+			slices.SortStableFunc(list, bySpecificity)
+		}
+		r.others = inOrder(r.others)
+		shared, onlyA, onlyB := "", "", ""
+		for _, target := range world(a, b) {
+			for _, method := range []string{"GET", "HEAD", "POST"} {
+				inA, inB := a.takes(method) && a.match(target), b.takes(method) && b.match(target)
+				found := r.find(method, target)
+				switch {
+				case inA && inB:
+					shared = method + " " + target
+					if want := routes[map[bool]int{true: 0, false: 1}[n < 0]]; found != want {
+						t.Errorf("%q and %q: %s goes to %s", one, two, shared, found.ID)
+					}
+				case inA:
+					onlyA = method + " " + target
+				case inB:
+					onlyB = method + " " + target
+				}
+				if (found != nil) != (inA || inB) {
+					t.Errorf("%q and %q: %s %s found: %t", one, two, method, target, found != nil)
+				}
+			}
+		}
+		if shared != "" && onlyA != "" && onlyB != "" {
+			t.Errorf("%q and %q share %s, and each has its own: %s, %s", one, two, shared, onlyA, onlyB)
+		}
+		if shared != "" && (n < 0 && onlyA != "" || n > 0 && onlyB != "") {
+			t.Errorf("%q and %q share %s, and the wider one comes first (%d): %s, %s", one, two, shared, n, onlyA, onlyB)
+		}
+	})
+}
+
+// FuzzContentDigest: what is taken is the one spelling of a SHA-256.
+func FuzzContentDigest(f *testing.F) {
+	sum := sha256.Sum256(nil)
+	good := "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+	for _, s := range []string{good, good + " ", good + "," + good, strings.ToUpper(good), "sha-256=:AAAA:", strings.Replace(good, "=:", "=::", 1), good[:len(good)-2] + "\n=:", "sha-512=:x:", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, field string) {
+		got, ok := statedDigest(http.Header{"Content-Digest": {field}})
+		if ok != (got != "") || ok && got != field {
+			t.Fatalf("%q gives %q, %t", field, got, ok)
+		}
+		if ok {
+			inner := strings.TrimSuffix(strings.TrimPrefix(field, "sha-256=:"), ":")
+			raw, err := base64.StdEncoding.DecodeString(inner)
+			if err != nil || len(raw) != sha256.Size || "sha-256=:"+base64.StdEncoding.EncodeToString(raw)+":" != field {
+				t.Errorf("%q is taken and has another spelling", field)
+			}
+		}
+		if _, twice := statedDigest(http.Header{"Content-Digest": {field, field}}); twice {
+			t.Errorf("two lines of %q are taken", field)
+		}
+	})
+}
+
+// FuzzEvades: a canonical path that a lenient reader takes for a priced one is
+// never left to a free catch-all.
+func FuzzEvades(f *testing.F) {
+	for _, s := range []string{"/dear/x", "/DEAR/x", "/dear/x/", "/dear%2520/x", "/%2564ear/x", "/a/%252e%252e/dear/x", "/dear%253Ba/x", "/dear%255cx", "/dear/x%3Fa", "/%20/dear/x", "/dear./x.", "/dear/x%2500"} {
+		f.Add(s)
+	}
+	dear, err := parsePattern("GET /dear/x")
+	if err != nil {
+		f.Fatal(err)
+	}
+	all, err := parsePattern("/**")
+	if err != nil {
+		f.Fatal(err)
+	}
+	r := &Router{exact: map[string][]*route{}}
+	free := &route{Route: Route{ID: "free", Free: true}, pattern: all}
+	r.add(&route{Route: Route{ID: "dear"}, pattern: dear})
+	r.add(free)
+	readers := map[string]func(string) string{
+		"web server": func(p string) string {
+			p, _ = lenientDecode(p)
+			segments := strings.Split(path.Clean("/"+p), "/")
+			for i := range segments {
+				segments[i] = strings.TrimRight(segments[i], " ")
+			}
+			return strings.ToLower(path.Clean(strings.Join(segments, "/")))
+		},
+		"framework": func(p string) string {
+			for range 2 {
+				p, _ = lenientDecode(p)
+				p = withoutParams(strings.ReplaceAll(p, `\`, "/"))
+			}
+			p, _, _ = strings.Cut(p, "?")
+			return path.Clean("/" + p)
+		},
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		target, err := canonical.Path(raw, canonical.Options{})
+		if err != nil || r.find("GET", target) != free {
+			return
+		}
+		for name, read := range readers {
+			if read(target) == "/dear/x" && !r.evades("GET", target, free, false) {
+				t.Errorf("%q is free, and a %s takes it for the dear one", target, name)
+			}
+		}
+		if again, ok := readings(target); ok && again[0] != target {
+			t.Errorf("%q is not its own first reading", target)
+		}
+	})
+}
+
+// lenientDecode unescapes what can be; it reports whether all could.
+func lenientDecode(s string) (string, bool) {
+	if u, err := url.PathUnescape(s); err == nil {
+		return u, true
+	}
+	i := strings.IndexByte(s, '%')
+	if i+2 < len(s) {
+		if u, err := url.PathUnescape(s[:i+3]); err == nil {
+			after, _ := lenientDecode(s[i+3:])
+			return u + after, false
+		}
+	}
+	after, _ := lenientDecode(s[i+1:])
+	return s[:i+1] + after, false
+}
+
+// FuzzForm: a form in which a plain reader finds the method field is refused.
+func FuzzForm(f *testing.F) {
+	for _, s := range []string{"_method=DELETE", "a=b&_method=PUT", "%5fmethod=x", "payment_method=card", "a;_method=b", "", "_METHOD=x", "+_method=x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		named := formNames("application/x-www-form-urlencoded", []byte(body))
+		values, _ := url.ParseQuery(body)
+		if values.Has(methodField) && !named {
+			t.Errorf("%q names a method", body)
+		}
+		if named && !strings.Contains(strings.ToLower(unescapeOnce(body)), methodField) {
+			t.Errorf("%q names no method", body)
+		}
+	})
+}
