@@ -164,6 +164,9 @@ func (m *Method) conflict(ctx context.Context, p payment.Payment, s stored, a an
 		return payment.Outcome{Class: payment.OutcomeMismatch, Reference: f.other.ID, Reason: "challenge_charged_before", Err: a.cause()}
 	case !f.whole:
 		return payment.Outcome{Reason: "key_conflict", Err: a.cause()}
+	case burned(m.burn(ctx, p, s, p.Key)):
+		// The void ended in a fault and has left no intent; it holds the key all the same.
+		return payment.Outcome{Reason: "void_begun", Err: a.cause()}
 	}
 	return payment.Outcome{Class: payment.OutcomeMismatch, Reason: "key_conflict", Err: a.cause()}
 }

@@ -2,6 +2,7 @@ package stripe_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -31,6 +32,32 @@ func TestVoidIsTakenUpWhereItWasCutOff(t *testing.T) {
 	check(t, found, want{class: payment.OutcomeVoided})
 	if first.Reference != again.Reference || first.Reference != found.Reference || pr.charged("") != 0 {
 		t.Errorf("voids %s, %s, %s and %d charges", first.Reference, again.Reference, found.Reference, pr.charged(""))
+	}
+}
+
+// A burn that ends in a stored fault holds the key all the same, whether or not
+// its intent was made: the charge can never execute, and nothing stays in doubt.
+func TestB050_StoredFaultOfAVoid(t *testing.T) {
+	for _, moved := range []bool{false, true} {
+		t.Run(fmt.Sprintf("moved=%t", moved), func(t *testing.T) {
+			pr := newProcessor(t)
+			m := pr.rail(t)
+			p, in := claim(t, m, quote(t, "1.50 USD"), 1, pr.mint(token{}))
+			pr.play("create", func(w http.ResponseWriter, r *http.Request, serve func(http.ResponseWriter)) {
+				if moved {
+					serve(httptest.NewRecorder())
+				}
+				pr.keepFault(false)(w, r, nil)
+			})
+			check(t, m.Void(t.Context(), p, in), want{reason: "status_500"})
+			// The payer comes back meanwhile: it is not charged, and it is nobody's contradiction.
+			check(t, m.Charge(t.Context(), p, in), want{reason: "void_begun"})
+			check(t, m.Void(t.Context(), p, in), want{class: payment.OutcomeVoided})
+			check(t, m.Void(t.Context(), p, in), want{class: payment.OutcomeVoided}) // the crash came before it was stored
+			if n := pr.charged(""); n != 0 {
+				t.Errorf("%d charges", n)
+			}
+		})
 	}
 }
 
