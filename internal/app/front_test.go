@@ -104,7 +104,7 @@ func TestTLS(t *testing.T) {
 	}
 
 	certificate(t, h.dir, 2)
-	if a := h.operate(http.MethodPost, "/admin/reload", ""); a.status != http.StatusOK {
+	if a := h.operate("/admin/reload", ""); a.status != http.StatusOK {
 		t.Fatalf("reload: %d %s", a.status, a.body)
 	}
 	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", h.listen, &tls.Config{InsecureSkipVerify: true})
@@ -114,7 +114,7 @@ func TestTLS(t *testing.T) {
 		t.Errorf("certificate %d after the reload, want 2", n)
 	}
 	h.must(os.WriteFile(filepath.Join(h.dir, "api.pem"), []byte("not a certificate"), 0o600))
-	if a := h.operate(http.MethodPost, "/admin/reload", ""); a.status != http.StatusUnprocessableEntity {
+	if a := h.operate("/admin/reload", ""); a.status != http.StatusUnprocessableEntity {
 		t.Errorf("a bad certificate: %d %s", a.status, a.body)
 	}
 }
@@ -146,7 +146,7 @@ func TestC107_NameOfTheConnection(t *testing.T) {
 			if resp.StatusCode != tt.status {
 				t.Errorf("connection to %s, request for %s, HTTP/2 %t: %d, want %d", tt.sni, tt.host, h2, resp.StatusCode, tt.status)
 			}
-			if resp.StatusCode == 421 && resp.Header.Get("Www-Authenticate") != "" {
+			if resp.StatusCode == http.StatusMisdirectedRequest && resp.Header.Get("Www-Authenticate") != "" {
 				t.Errorf("%s for %s: misdirected with a challenge", tt.sni, tt.host)
 			}
 		}

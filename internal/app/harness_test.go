@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,6 +67,7 @@ type house struct {
 
 	server *server
 	stop   func() error
+	active atomic.Int64 // requests that the public handler is at
 }
 
 // api is what is sold. It counts, and does as it is told.
@@ -229,6 +231,15 @@ func (h *house) open() {
 	o, err := newObservers(h.t.Context(), cfg, p)
 	h.must(err)
 	h.t.Cleanup(o.close)
+	spans := o.spans
+	o.spans = func(next http.Handler) http.Handler {
+		next = spans(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.active.Add(1)
+			defer h.active.Add(-1)
+			next.ServeHTTP(w, r)
+		})
+	}
 	h.server, err = newServer(context.WithoutCancel(h.t.Context()), cfg, h.file, p, o)
 	h.must(err)
 }
@@ -314,10 +325,10 @@ func (h *house) do(method, target, body string, headers ...string) answer {
 	return a
 }
 
-// operate asks the admin listener.
-func (h *house) operate(method, path, body string) answer {
+// operate has the admin listener do something.
+func (h *house) operate(path, body string) answer {
 	h.t.Helper()
-	return h.do(method, "http://"+h.admin+path, body, adminHeader+": 1")
+	return h.do(http.MethodPost, "http://"+h.admin+path, body, adminHeader+": 1")
 }
 
 // token is one that pays, of a new card each time.
@@ -366,8 +377,9 @@ func (h *house) buy(method, path, body string) sale {
 	if a.status != http.StatusOK || s.id == "" || s.receipt == "" {
 		h.t.Fatalf("%s %s, paid: %d %s %v", method, path, a.status, a.body, a.header)
 	}
-	// The payer has its answer a moment before the books say so.
-	h.until("delivered", func() bool { return h.payment(s.id).Delivery == payment.DeliveryDelivered })
+	// The payer has its answer a moment before the books say so, and before others
+	// may take the payment up.
+	h.until("delivered", func() bool { return h.active.Load() == 0 && h.payment(s.id).Delivery == payment.DeliveryDelivered })
 	return s
 }
 

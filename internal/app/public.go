@@ -92,10 +92,12 @@ func below(path, prefix string) bool {
 func behindProxy(next http.Handler, trusted []netip.Prefix) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		peer, said := peerAddr(r), r.Header["X-Forwarded-Proto"]
-		here := peer.IsLoopback() && len(said) == 0
-		through := peer.IsLoopback() || within(trusted, peer)
+		here := peer.IsLoopback()
+		switch {
+		case here && len(said) == 0:
 		// One value: of several, it is not known which the proxy has written.
-		if !here && !(through && len(said) == 1 && strings.EqualFold(said[0], "https")) {
+		case (here || within(trusted, peer)) && len(said) == 1 && strings.EqualFold(said[0], "https"):
+		default:
 			writeProblem(w, http.StatusBadRequest, "Use https.")
 			return
 		}
@@ -234,6 +236,8 @@ func (s *server) applyEvent(r *http.Request, rail *stripe.Method, e stripe.Event
 	case stripe.ConcernRefund:
 		if out.Class == payment.OutcomeSucceeded {
 			_, err = s.processor.Returned(ctx, pay.ID, out.Reference)
+		} else if pay.State == payment.StateRefunded {
+			s.env.logger.ErrorContext(ctx, "a refund came back: the books say refunded, the processor does not", "event", e.ID, "payment", pay.ID, "reference", e.Reference, "reason", out.Reason)
 		}
 	case stripe.ConcernDispute:
 		if out.Class == payment.OutcomeSucceeded {

@@ -66,7 +66,7 @@ func TestI15_OneSnapshot(t *testing.T) {
 			from, to = second, first
 		}
 		h.edit(from, to)
-		if a := h.operate(http.MethodPost, "/admin/reload", ""); a.status != http.StatusOK {
+		if a := h.operate("/admin/reload", ""); a.status != http.StatusOK {
 			t.Errorf("reload %d: %d %s", i, a.status, a.body)
 		}
 	}
@@ -104,7 +104,7 @@ func TestReloadAndMoney(t *testing.T) {
 	<-reached
 	h.edit("price: 1.00 USD", "price: 2.00 USD")
 	h.edit(`  - {match: "POST /v1/complete", upstream: api, price: 0.75 USD}`+"\n", "")
-	if a := h.operate(http.MethodPost, "/admin/reload", ""); a.status != http.StatusOK {
+	if a := h.operate("/admin/reload", ""); a.status != http.StatusOK {
 		t.Fatalf("reload: %d %s", a.status, a.body)
 	}
 	if a := h.do(http.MethodPost, "/v1/complete", "{}"); a.status != http.StatusNotFound {
@@ -146,7 +146,7 @@ func TestReloadBad(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h.write(strings.Replace(string(good), tt.from, tt.to, 1))
-			a := h.operate(http.MethodPost, "/admin/reload", "")
+			a := h.operate("/admin/reload", "")
 			if a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, tt.want) || strings.Contains(a.body, hookSecret) {
 				t.Errorf("%d %s, want 422 with %q", a.status, a.body, tt.want)
 			}
@@ -159,7 +159,7 @@ func TestReloadBad(t *testing.T) {
 		t.Errorf("price %s", amount)
 	}
 	h.write(string(good))
-	if a := h.operate(http.MethodPost, "/admin/reload", ""); a.status != http.StatusOK || h.server.current.Load() == was {
+	if a := h.operate("/admin/reload", ""); a.status != http.StatusOK || h.server.current.Load() == was {
 		t.Errorf("the good file: %d %s", a.status, a.body)
 	}
 }
@@ -181,7 +181,7 @@ func TestReloadHeld(t *testing.T) {
 	if held := fmt.Sprint(h.held()); held != want {
 		t.Errorf("held: %v, want %s", held, want)
 	}
-	if a := h.operate(http.MethodPost, "/admin/reload", ""); a.status != http.StatusOK {
+	if a := h.operate("/admin/reload", ""); a.status != http.StatusOK {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	if !strings.Contains(h.logs.String(), "public_url, trusted_proxies, methods, challenge, limits") {

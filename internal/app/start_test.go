@@ -107,7 +107,7 @@ func TestRevocationsAfterRestart(t *testing.T) {
 	h := build(t, plan{deaf: true})
 	s := h.buy(http.MethodGet, "/v1/archive/2026", "")
 	kept := h.buy(http.MethodGet, "/v1/archive/2027", "")
-	if a := h.operate(http.MethodPost, "/admin/payments/"+s.id+"/refund", ""); a.status != http.StatusOK {
+	if a := h.operate("/admin/payments/"+s.id+"/refund", ""); a.status != http.StatusOK {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	h.restart()
@@ -146,8 +146,9 @@ func TestStopWithAnOwedAnswer(t *testing.T) {
 	credential := h.quote(http.MethodPost, "/v1/complete", "{}")
 	ctx, leave := context.WithCancel(t.Context())
 	gone := make(chan error, 1)
+	r := h.request(http.MethodPost, "/v1/complete", "{}", credential).WithContext(ctx)
 	go func() {
-		_, err := h.try(h.request(http.MethodPost, "/v1/complete", "{}", credential).WithContext(ctx))
+		_, err := h.try(r)
 		gone <- err
 	}()
 	<-reached
