@@ -42,7 +42,9 @@ func (c *demoCmd) Run(ctx context.Context, p *Process) (err error) {
 		return err
 	}
 	defer d.close()
-	if err := d.tell(ctx); err != nil {
+	if err := d.tell(ctx); ctx.Err() != nil {
+		return errors.New("the demo was stopped")
+	} else if err != nil {
 		return fmt.Errorf("the demo did not come to its end: %w", err)
 	}
 	if !c.Keep {

@@ -101,8 +101,8 @@ type paymentsCmd struct {
 type paymentsListCmd struct {
 	configured
 
-	State    string `help:"Only this state: pending, settled, failed, voided, review, refunding, refunded."`
-	Delivery string `help:"Only this delivery: none, open, dispatched, delivered."`
+	State    string `help:"Only this state: pending, settled, failed, voided, review, refunding or refunded." enum:",pending,authorized,settled,failed,voided,review,refunding,refunded,credited" default:""`
+	Delivery string `help:"Only this delivery: none, open, dispatched or delivered." enum:",none,open,dispatched,delivered" default:""`
 	Route    string `help:"Only this route."`
 	After    string `help:"Go on after this payment id."`
 	Limit    int    `help:"How many at most." default:"50"`

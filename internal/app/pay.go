@@ -130,9 +130,12 @@ func status(resp *http.Response, result wallet.Result) error {
 }
 
 func (c *payCmd) request(ctx context.Context, p *Process) (*http.Request, error) {
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("%q is not a URL to request; write https://host/path", plainText(c.URL))
+	}
 	method := c.Request
 	var body []byte
-	var err error
 	switch {
 	case c.Data == "@-":
 		body, err = io.ReadAll(io.LimitReader(p.Stdin, wallet.DefaultMaxBody+1))
