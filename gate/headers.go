@@ -25,6 +25,7 @@ var inbound = map[string]bool{
 	"X-Http-Method": true, "X-Http-Method-Override": true, "X-Method-Override": true,
 	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Proxy-Authenticate": true,
 	"Proxy-Authorization": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "X-Real-Ip": true, "True-Client-Ip": true,
+	"X-Forwarded": true, "X-Client-Ip": true, "X-Cluster-Client-Ip": true, "Cf-Connecting-Ip": true, "X-Host": true, "Expect": true,
 	"Idempotency-Key": false,
 }
 
@@ -46,7 +47,8 @@ func (x *exchange) cleanRequest() http.Header {
 		}
 	}
 	for name, values := range in {
-		if inbound[name] || hop[name] || strings.IndexByte(name, '_') >= 0 || hasPrefix(name, inboundPrefixes) {
+		if inbound[name] || hop[name] || strings.IndexByte(name, '_') >= 0 || hasPrefix(name, inboundPrefixes) ||
+			strings.HasSuffix(name, "-Method-Override") {
 			continue
 		}
 		out[name] = values
@@ -68,16 +70,21 @@ func (x *exchange) ours(h http.Header) bool {
 	if len(h["Authorization"]) == 0 {
 		return false
 	}
-	for _, p := range x.g.cfg.Protocols {
-		if p.Presents(http.Header{"Authorization": h["Authorization"]}) {
-			return true
+	// Line by line: one of ours among others is no less a secret.
+	for _, line := range h["Authorization"] {
+		one := http.Header{"Authorization": {line}}
+		for _, p := range x.g.cfg.Protocols {
+			if p.Presents(one) {
+				return true
+			}
+		}
+		if x.g.cfg.Receipts != nil {
+			if _, ok := x.g.cfg.Receipts.Bearer(one); ok {
+				return true
+			}
 		}
 	}
-	if x.g.cfg.Receipts == nil {
-		return false
-	}
-	_, ok := x.g.cfg.Receipts.Bearer(h)
-	return ok
+	return false
 }
 
 func upgradeOf(h http.Header) string {

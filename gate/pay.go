@@ -64,7 +64,7 @@ func (x *exchange) settle(cred payment.Credential) (payment.Payment, error) {
 	// that keeps failing is slowed down before the next one.
 	client := x.g.cfg.Client(x.r)
 	if !x.g.limits.mayFail(client) {
-		return payment.Payment{}, errLimited
+		return x.resume(cred, errLimited) // what was paid for is owed all the same
 	}
 	leave, ok := x.g.limits.enter(x.r.Context(), client)
 	if !ok {
@@ -155,6 +155,10 @@ func (x *exchange) dispatch(pay payment.Payment, d payment.Dialect, hash string)
 		dw.finish()
 	}
 	x.ev.Status = dw.status
+	if dw.hijacked {
+		x.ev.Outcome = OutcomePaid // entered when it was upgraded
+		return
+	}
 	if dw.complete(aborted) {
 		x.delivered(dw, hash)
 		return
@@ -202,7 +206,9 @@ func (x *exchange) failed(dw *deliveryWriter, hash string, aborted bool) {
 	pay, err := x.g.cfg.Processor.Undelivered(ctx, dw.pay, again, dw.reason(aborted))
 	if err != nil {
 		x.ev.Err = err
-		pay = dw.pay
+		if pay.ID == "" {
+			pay = dw.pay
+		}
 	}
 	if dw.wrote {
 		if aborted || !dw.passed {
@@ -256,11 +262,11 @@ func (x *exchange) repeat(hash string) bool {
 	if x.c.Method == http.MethodHead {
 		return true
 	}
-	x.extend(x.w)
-	if _, err := x.w.Write(a.body); err != nil {
+	if _, err := x.write(x.w, a.body); err != nil {
 		x.ev.Err = err
 		return true
 	}
+	x.extend(x.w)
 	err := http.NewResponseController(x.w).Flush()
 	sent = (err == nil || errors.Is(err, http.ErrNotSupported)) && x.r.Context().Err() == nil
 	return true

@@ -127,7 +127,8 @@ func (x *exchange) serve() {
 		x.refuse(&payment.Error{Kind: payment.KindBadRequest, Detail: "More than one payment was presented; present one."})
 		return
 	}
-	if n == 0 && !x.g.limits.challenge(x.g.cfg.Client(x.r)) {
+	// A price that is asked for costs as much with a bad credential as without one.
+	if (n == 0 || x.route.static == nil) && !x.g.limits.challenge(x.g.cfg.Client(x.r)) {
 		x.limited()
 		return
 	}
@@ -242,6 +243,11 @@ func (x *exchange) collect(id string) {
 	}
 	if pay.State != payment.StateSettled || pay.Delivery == payment.DeliveryDelivered {
 		x.refuse(&payment.Error{Kind: payment.KindPaymentRequired, Detail: "The receipt is used up.", PaymentID: id})
+		return
+	}
+	if x.c.Method == http.MethodHead && pay.Scope.Method != http.MethodHead {
+		// The head alone would use up what the whole was paid for.
+		x.refuse(&payment.Error{Kind: payment.KindBadRequest, Detail: "This receipt collects a GET; a HEAD would use it up.", PaymentID: id})
 		return
 	}
 	x.dispatch(pay, x.dialectFor(pay.Protocol), "")

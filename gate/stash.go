@@ -25,7 +25,15 @@ type answer struct {
 	left    bool
 }
 
-func (a *answer) size() int64 { return int64(len(a.body)) + 1024 }
+func (a *answer) size() int64 {
+	n := int64(cap(a.body)) + 1024
+	for name, values := range a.header {
+		for _, v := range values {
+			n += int64(len(name) + len(v) + 16)
+		}
+	}
+	return n
+}
 
 // stash keeps answers in memory, bounded in size and time. What is lost with it
 // is served again or refunded by the payment's own record.

@@ -30,6 +30,7 @@ type plainWriter struct {
 func (w *plainWriter) serve(out *http.Request) {
 	w.x.route.Handler.ServeHTTP(w, out)
 	dropTrailers(w.Header())
+	w.x.extend(w.ResponseWriter) // for what net/http still has to send
 	w.x.ev.Status = w.status
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
@@ -64,8 +65,7 @@ func (w *plainWriter) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	w.x.extend(w.ResponseWriter)
-	return w.ResponseWriter.Write(b) //nolint:wrapcheck // the handler's own error
+	return w.x.write(w.ResponseWriter, b)
 }
 
 // Flush implements [http.Flusher].
@@ -73,7 +73,9 @@ func (w *plainWriter) Flush() {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
+	w.x.extend(w.ResponseWriter)
 	_ = http.NewResponseController(w.ResponseWriter).Flush()
+	w.x.rest(w.ResponseWriter)
 }
 
 // Hijack implements [http.Hijacker], for upgrades.
@@ -82,7 +84,11 @@ func (w *plainWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		w.status = http.StatusSwitchingProtocols
 		w.head()
 	}
-	return hijack(w.ResponseWriter)
+	c, rw, err := hijack(w.ResponseWriter)
+	if err != nil {
+		w.status = 0 // an answer can still be given
+	}
+	return c, rw, err
 }
 
 // Unwrap serves [http.ResponseController].
@@ -104,6 +110,31 @@ func hijack(w http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error) {
 func (x *exchange) extend(w http.ResponseWriter) {
 	if d := x.g.cfg.Limits.WriteStall; d > 0 {
 		_ = http.NewResponseController(w).SetWriteDeadline(x.g.now().Add(d))
+	}
+}
+
+// rest takes the deadline away while nothing is being written: over HTTP/2 it
+// ends the stream when it passes, written to or not.
+func (x *exchange) rest(w http.ResponseWriter) {
+	if x.g.cfg.Limits.WriteStall > 0 {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	}
+}
+
+// write gives every piece of an answer its own time.
+func (x *exchange) write(w http.ResponseWriter, b []byte) (n int, err error) {
+	const piece = 32 << 10
+	for {
+		x.extend(w)
+		m, err := w.Write(b[:min(len(b), piece)])
+		n += m
+		if err != nil {
+			return n, err //nolint:wrapcheck // the handler's own error
+		}
+		if b = b[m:]; len(b) == 0 {
+			x.rest(w)
+			return n, nil
+		}
 	}
 }
 
@@ -169,7 +200,11 @@ func (w *deliveryWriter) detach(out *http.Request) *http.Request {
 		w.gone.Store(true)
 		if w.unkept.Load() {
 			cancel()
+			return
 		}
+		// Nobody waits for it any more: it ends in time to be refunded.
+		t := time.AfterFunc(w.x.g.cfg.Limits.AnswerFor, cancel)
+		context.AfterFunc(ctx, func() { t.Stop() })
 	})
 	return out.WithContext(ctx)
 }
@@ -279,9 +314,8 @@ func (w *deliveryWriter) Write(b []byte) (int, error) {
 	if w.err != nil && w.keeps() {
 		return len(b), nil // for the payer when it comes back
 	}
-	w.x.extend(w.x.w)
 	w.left = w.x.r.Context().Err() != nil
-	n, err := w.x.w.Write(b)
+	n, err := w.x.write(w.x.w, b)
 	w.written += int64(n)
 	if err == nil {
 		return n, nil
@@ -322,9 +356,11 @@ func (w *deliveryWriter) flush() {
 	if w.hijacked {
 		return
 	}
+	w.x.extend(w.x.w)
 	if err := http.NewResponseController(w.x.w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) && w.err == nil {
 		w.err = err
 	}
+	w.x.rest(w.x.w)
 }
 
 // Hijack implements [http.Hijacker]: an upgrade is what was paid for.
@@ -341,6 +377,13 @@ func (w *deliveryWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	w.wrote, w.hijacked = true, true
+	// Nothing that comes after an upgrade changes the verdict, and a session may
+	// outlive this process: it is entered now.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.x.r.Context()), 15*time.Second)
+	defer cancel()
+	if err := w.x.g.cfg.Processor.Delivered(ctx, w.pay, w.receiptID); err != nil {
+		w.x.ev.Err = err
+	}
 	return c, rw, nil
 }
 

@@ -250,6 +250,9 @@ func (p *Processor) spent(ctx context.Context, pay Payment) error {
 	}
 	// Recovery holds a lease while it asks; that does not make the outcome known.
 	doubt := other.Owner == "" || other.Attempts > 1 || !p.Now().Before(other.LeaseUntil)
+	if other.State == StatePending && !doubt && other.Scope == pay.Scope {
+		return &Error{Kind: KindInProgress, Detail: "an earlier payment with this token is being settled; do not pay again", RetryAfter: time.Second}
+	}
 	if other.State == StatePending && doubt && other.Scope == pay.Scope {
 		return &Error{Kind: KindPending, Detail: "an earlier payment with this token has no known outcome yet; do not pay again", RetryAfter: 5 * time.Second}
 	}

@@ -407,7 +407,9 @@ func TestB043_OneTokenManyChallenges(t *testing.T) {
 					won++
 					return
 				}
-				wantKind(w, err, payment.KindVerificationFailed)
+				// It may be the payer's own purchase, asked for again in haste: a new
+				// challenge would invite it to pay twice (I13).
+				wantKind(w, err, payment.KindInProgress)
 				refused++
 			})
 		}

@@ -23,6 +23,19 @@ func (p *Processor) Dispatch(ctx context.Context, pay Payment, durable bool) (Pa
 	if !p.take(pay.ID) {
 		return Payment{}, &Error{Kind: KindInProgress, Detail: "this payment is being served", PaymentID: pay.ID, RetryAfter: time.Second}
 	}
+	if !durable {
+		// Looked at again under the hold: whoever had it before may have delivered or
+		// refunded it since pay was read. A stored dispatch is held by its revision.
+		stored, err := p.cfg.Store.Get(ctx, pay.ID)
+		if err == nil && at(stored) != at(pay) {
+			err = ErrConflict
+		}
+		if err != nil {
+			p.drop(pay.ID)
+			return Payment{}, &Error{Kind: KindInProgress, Detail: "this payment is being served or returned; present the same credential again", PaymentID: pay.ID, RetryAfter: time.Second, Err: err}
+		}
+		pay = stored
+	}
 	next, err := p.dispatched(ctx, pay, durable, now)
 	if err != nil {
 		p.drop(pay.ID)

@@ -197,6 +197,13 @@ func (s *server) webhook(c *gin.Context) {
 	}
 	if err := s.applyEvent(r, rail, event); err != nil {
 		// It comes again later.
+		if pe, ok := errors.AsType[*payment.Error](err); ok && pe.Kind == payment.KindInProgress {
+			// The word of our own refund arrives before the answer to it does.
+			s.env.logger.InfoContext(r.Context(), "webhook put off", "event", event.ID, "type", event.Type, "payment", pe.PaymentID)
+			w.Header().Set("Retry-After", "5")
+			writeProblem(w, http.StatusServiceUnavailable, "The payment is being worked on.")
+			return
+		}
 		s.env.logger.ErrorContext(r.Context(), "webhook not applied", "event", event.ID, "type", event.Type, "err", err)
 		writeProblem(w, http.StatusInternalServerError, "The event could not be applied now.")
 		return
@@ -245,7 +252,9 @@ func (s *server) applyEvent(r *http.Request, rail *stripe.Method, e stripe.Event
 		}
 	case stripe.ConcernNone:
 	}
-	if err != nil && !errors.Is(err, payment.ErrState) {
+	// A late word about what is over changes nothing; one that came too early, for
+	// a payment still in doubt, must come again.
+	if err != nil && (!errors.Is(err, payment.ErrState) || pay.State == payment.StatePending) {
 		return err //nolint:wrapcheck // logged by the caller
 	}
 	_, err = s.store.Seen(ctx, stripe.Name, e.ID, s.processor.Now())

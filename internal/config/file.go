@@ -100,7 +100,7 @@ type receiptsFile struct {
 }
 
 type settlementFile struct {
-	Patience duration `yaml:"patience" default:"30s" min:"1s" max:"5m" caution:"30s" doc:"How long a payer waits for a settlement before being told to come back."`
+	Patience duration `yaml:"patience" default:"30s" min:"1s" max:"40s" caution:"30s" doc:"How long a payer waits for a settlement before being told to come back."`
 	Attempt  duration `yaml:"attempt" default:"20s" min:"1s" max:"2m" caution:"25s" doc:"How long one call to the processor may take."`
 }
 

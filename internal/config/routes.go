@@ -45,6 +45,7 @@ func (c *checker) routes() {
 			} else {
 				out.Method, out.Path = p.method, p.path
 				c.openDoor(at, &out, p)
+				c.hidden(at, p)
 				c.compare(all, at, p)
 				all = append(all, compared{at, p})
 				c.name(ids, at, in.ID, &out, p)
@@ -142,6 +143,21 @@ func (c *checker) settle(path, mode string) {
 func (c *checker) openDoor(at string, r *Route, p pattern) {
 	if r.Free && p.segments[0].kind == rest {
 		c.warn(at+".match", "every request that no other route prices is FREE and reaches %s", clip(r.Upstream))
+	}
+}
+
+// own are the paths that the server answers itself, before any route.
+var own = []string{
+	"/openapi.json", "/llms.txt", "/.well-known/jwks.json", "/.well-known/did.json", "/healthz", "/readyz",
+	"/payments/{id}", "/webhooks/{method}",
+}
+
+// hidden finds routes that no request can reach.
+func (c *checker) hidden(at string, p pattern) {
+	for _, path := range own {
+		if o, err := parsePattern(path); err == nil && within(p, o) {
+			c.fault(at+".match", "is hidden: the server answers %s itself; serve the route under another path", path)
+		}
 	}
 }
 
