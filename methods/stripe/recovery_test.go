@@ -43,12 +43,7 @@ func TestB050_StoredFaultOfAVoid(t *testing.T) {
 			pr := newProcessor(t)
 			m := pr.rail(t)
 			p, in := claim(t, m, quote(t, "1.50 USD"), 1, pr.mint(token{}))
-			pr.play("create", func(w http.ResponseWriter, r *http.Request, serve func(http.ResponseWriter)) {
-				if moved {
-					serve(httptest.NewRecorder())
-				}
-				pr.keepFault(false)(w, r, nil)
-			})
+			pr.play("create", pr.keepFault(moved))
 			check(t, m.Void(t.Context(), p, in), want{reason: "status_500"})
 			// The payer comes back meanwhile: it is not charged, and it is nobody's contradiction.
 			check(t, m.Charge(t.Context(), p, in), want{reason: "void_begun"})
