@@ -53,6 +53,7 @@ const (
 	driftReview  = "charged_review" // charged, and waits for a person
 	driftNothing = "not_charged"    // recorded as settled, and the processor says no
 	driftMissing = "charge_missing" // recorded as settled, and the processor lists no charge
+	driftKept    = "not_refunded"   // recorded as refunded, and the money is not with the payer
 	driftRefused = "not_resolved"   // charged and in doubt here, and its charge does not fit it
 )
 
@@ -65,6 +66,7 @@ var advice = map[string]string{
 	driftReview:  "decide: see it with paywall payments show, and refund it at the processor if it was not delivered",
 	driftNothing: "pause settlement, and see at the processor what became of the charge",
 	driftMissing: "look the reference up at the processor: is the key of another account or mode?",
+	driftKept:    "see at the processor why the refund failed, and return the money to its payer another way",
 	driftRefused: "compare its metadata and amount at the processor with paywall payments show",
 }
 
@@ -81,7 +83,10 @@ type reconciler struct {
 	busy sync.Mutex // held by the one that runs
 }
 
-var errReconciling = errors.New("a reconciliation is under way")
+var (
+	errReconciling = errors.New("a reconciliation is under way")
+	errAsk         = errors.New("the processor could not be asked")
+)
 
 // run compares everything since a time. Only one runs at a time, as each reads
 // the processor's whole list.
@@ -157,7 +162,7 @@ func (c *reconciler) resolve(ctx context.Context, pay payment.Payment, charge st
 	switch out.Class {
 	case payment.OutcomeSucceeded:
 	case payment.OutcomeUnknown, payment.OutcomeNotNow:
-		return errors.Join(errors.New("the processor could not be asked"), out.Err)
+		return errors.Join(errAsk, out.Err)
 	default:
 		found(driftRefused)
 		return nil
@@ -195,11 +200,8 @@ func (c *reconciler) missing(ctx context.Context, since, until time.Time, seen m
 				rec.Elsewhere++
 			default:
 				rec.Payments++
-				if !seen[pay.ID] {
-					rec.Drift = append(rec.Drift, drift{
-						Kind: driftMissing, Payment: pay.ID, Reference: pay.Reference, State: pay.State,
-						Recorded: pay.Amount.String(), Do: advice[driftMissing],
-					})
+				if err := c.settled(ctx, pay, seen[pay.ID], rec); err != nil {
+					return err
 				}
 			}
 		}
@@ -209,11 +211,40 @@ func (c *reconciler) missing(ctx context.Context, since, until time.Time, seen m
 	}
 }
 
+// settled holds a settled payment against what was listed. Whether a refund is
+// still one is asked one by one: there are few, and they may fail days later.
+func (c *reconciler) settled(ctx context.Context, pay payment.Payment, listed bool, rec *reconciliation) error {
+	d := drift{Payment: pay.ID, Reference: pay.Reference, State: pay.State, Recorded: pay.Amount.String()}
+	switch {
+	case !listed:
+		d.Kind = driftMissing
+	case pay.State == payment.StateRefunded:
+		out := c.rail.Reread(ctx, stripe.Event{Concern: stripe.ConcernRefund, Account: pay.Account, Reference: pay.Reference, PaymentID: pay.ID}, pay)
+		switch out.Class {
+		case payment.OutcomeSucceeded:
+			return nil
+		case payment.OutcomeUnknown, payment.OutcomeNotNow:
+			return errors.Join(errAsk, out.Err)
+		default:
+			d.Kind = driftKept
+		}
+	default:
+		return nil
+	}
+	d.Do = advice[d.Kind]
+	rec.Drift = append(rec.Drift, d)
+	return nil
+}
+
 // Bounds of how far back a reconciliation looks.
 const (
 	sinceDefault = 48 * time.Hour
 	sinceMost    = 90 * 24 * time.Hour
 )
+
+// reconcileFor is how long one may take: less than the command waits for an
+// answer, so that it is told why there is none.
+const reconcileFor = 50 * time.Second
 
 type sinceBody struct {
 	Since string `json:"since"`
@@ -237,13 +268,15 @@ func (o *operator) reconcile(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusBadRequest, `Send {"since":"48h"}, from 1m to 2160h, or nothing.`)
 		return
 	}
-	rec, err := o.reconciler.run(r.Context(), o.now().Add(-back))
+	ctx, cancel := context.WithTimeout(r.Context(), reconcileFor)
+	defer cancel()
+	rec, err := o.reconciler.run(ctx, o.now().Add(-back))
 	switch {
 	case errors.Is(err, errReconciling):
 		writeProblem(w, http.StatusConflict, "A reconciliation is under way.")
 	case err != nil:
 		o.logger.WarnContext(r.Context(), "reconciliation not finished", "err", err)
-		writeProblem(w, http.StatusServiceUnavailable, "The store or the processor did not answer; the comparison is not complete.")
+		writeProblem(w, http.StatusServiceUnavailable, "The store or the processor did not answer in time; the comparison is not complete. It takes less time over a shorter one.")
 	default:
 		if len(rec.Drift) > 0 {
 			o.logger.ErrorContext(r.Context(), "the books differ from the processor's", "drift", len(rec.Drift))

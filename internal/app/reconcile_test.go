@@ -98,6 +98,32 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
+// TestReconcileRefundThatFailed: a bank may return a refund days later; the
+// payer is without goods and money then, which somebody has to know.
+func TestReconcileRefundThatFailed(t *testing.T) {
+	h := build(t, plan{deaf: true})
+	spt, err := h.play.Stripe().Grant("pm_card_refundFail", "usd", 1000, h.play.Now().Add(time.Hour), testProfile)
+	h.must(err)
+	a := h.do(http.MethodGet, "/v1/reports/7", "")
+	a = h.do(http.MethodGet, "/v1/reports/7", "", h.credentialWith(a.header, spt))
+	id := a.header.Get("Paywall-Payment-Id")
+	h.until("delivered", func() bool { return h.active.Load() == 0 && h.payment(id).Delivery == payment.DeliveryDelivered })
+	if a := h.operate("/admin/payments/"+id+"/refund", ""); a.status != http.StatusOK || h.payment(id).State != payment.StateRefunded {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	if got := kinds(h.reconcile()); len(got) > 0 {
+		t.Errorf("while the bank has it: %v", got)
+	}
+	h.must(h.play.Advance(time.Minute))
+	want := []string{"not_refunded|" + id + "|" + h.chargeOf(id) + "|refunded||1.00 USD"}
+	if diff := cmp.Diff(want, kinds(h.reconcile())); diff != "" {
+		t.Error(diff)
+	}
+	if p := h.payment(id); p.State != payment.StateRefunded {
+		t.Errorf("%s", p.State)
+	}
+}
+
 // TestReconcileResolves: a payment in doubt that the processor has charged is
 // settled, once; one that it has not is left to recovery.
 func TestReconcileResolves(t *testing.T) {
