@@ -4,114 +4,74 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"sync"
+	"time"
 
 	"paywall/gate"
 	"paywall/methods/stripe"
-	"paywall/money"
 	"paywall/mpp"
 	"paywall/payment"
 	"paywall/pricing/flat"
-	"paywall/sandbox"
+	sandbox "paywall/sandbox/stripe"
 	"paywall/sqlstore"
-	"paywall/wallet"
 )
 
-// shop is what a seller brings along: who takes the money, where it is written
-// down, what speaks to payers, and a price.
-type shop struct {
-	realm      string
-	rail       *stripe.Method
-	store      *sqlstore.Store
-	scheme     *mpp.Protocol
-	price      flat.Pricer
-	seal       []byte // 32 random bytes, kept
-	background sync.WaitGroup
-}
-
-// priced puts a price on one handler. README.md shows these lines.
-func (s *shop) priced(ctx context.Context, report http.Handler) (http.Handler, error) {
-	rails := []payment.Method{s.rail}
-	processor, err := payment.New(ctx, payment.Config{Store: s.store, Methods: rails, Key: s.seal, Sole: true})
-	if err != nil {
-		return nil, err
-	}
-	s.background.Go(func() { processor.Run(ctx, 0) }) // finishes what a crash or a lost answer left open
-	g, err := gate.New(gate.Config{Realm: s.realm, Processor: processor, Methods: rails, Protocols: []payment.Protocol{s.scheme}})
-	if err != nil {
-		return nil, err
-	}
-	return g.Handle(gate.Route{ID: "report", Pricer: s.price, Description: "One market report"}, report)
-}
-
+// A handler with a price. The processor is the sandbox, which takes the place
+// of the real one with another BaseURL and key.
 func Example() {
-	dir, err := os.MkdirTemp("", "paywall-example-")
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "paywall")
 	check(err)
 	defer os.RemoveAll(dir)
-	ctx, stop := context.WithCancel(context.Background())
-	play := httptest.NewUnstartedServer(nil) // the processor; no money moves
-	stand, err := sandbox.New(sandbox.Config{BaseURL: "http://" + play.Listener.Addr().String()})
-	check(err)
-	defer stand.Close()
-	play.Config.Handler = stand.Handler()
-	play.Start()
-	defer play.Close()
+	bank := sandbox.New(sandbox.Config{})
+	defer bank.Close()
+	api := httptest.NewServer(bank)
+	defer api.Close()
 
-	s := &shop{realm: "127.0.0.1", seal: bytes.Repeat([]byte{1}, 32)}
-	s.rail, err = stripe.New(stripe.Config{Key: "sk_test_example", Profile: "profile_test_example", BaseURL: play.URL})
+	store, err := sqlstore.Open(ctx, sqlstore.Config{DSN: "sqlite:" + filepath.Join(dir, "paywall.db")})
 	check(err)
-	s.store, err = sqlstore.Open(ctx, sqlstore.Config{DSN: "sqlite:" + filepath.Join(dir, "paywall.db")})
+	defer store.Close()
+	rail, err := stripe.New(stripe.Config{Key: "sk_test_example", Profile: "internal", BaseURL: api.URL})
+	check(err)
+	processor, err := payment.New(ctx, payment.Config{Store: store, Methods: []payment.Method{rail}, Key: bytes.Repeat([]byte{1}, 32), Sole: true})
 	check(err)
 	keys, err := mpp.NewKeyRing(mpp.Key{ID: "k1", Secret: bytes.Repeat([]byte{2}, 32)})
 	check(err)
-	s.scheme, err = mpp.New(mpp.Config{Keys: keys})
+	scheme, err := mpp.New(mpp.Config{Keys: keys})
 	check(err)
-	s.price, err = flat.Parse("1.00 USD")
+	g, err := gate.New(gate.Config{Realm: "api.example.com", Processor: processor, Methods: []payment.Method{rail}, Protocols: []payment.Protocol{scheme}})
 	check(err)
-	h, err := s.priced(ctx, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "copper is up") }))
-	check(err)
-	api := httptest.NewServer(h)
+	defer g.Close()
 
-	show(http.Get(api.URL + "/v1/reports/7"))
-	show(agent(play.URL).Get(api.URL + "/v1/reports/7"))
+	price, err := flat.Parse("1.00 USD")
+	check(err)
+	report := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprintf(w, "the report %s", r.URL.Path) })
+	paid, err := g.Handle(gate.Route{ID: "report", Pricer: price, Description: "One market report"}, report)
+	check(err)
+	mux := http.NewServeMux()
+	mux.Handle("/report/", paid)
 
-	api.Close()
-	stop()
-	s.background.Wait()
-	check(s.store.Close())
+	// An agent asks, has a token made for the price, and pays.
+	ask := httptest.NewRequestWithContext(ctx, "GET", "http://api.example.com/report/7", nil)
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, ask)
+	fmt.Println(w.Code)
+	challenges, err := mpp.ParseChallenges(w.Result().Header)
+	check(err)
+	token, err := bank.Grant("pm_card_visa", "usd", 100, time.Now().Add(time.Hour), "internal")
+	check(err)
+	credential, err := mpp.NewCredential(challenges[0], fmt.Appendf(nil, `{"spt":%q}`, token))
+	check(err)
+	check(credential.Set(ask.Header))
+	w = httptest.NewRecorder()
+	mux.ServeHTTP(w, ask)
+	fmt.Println(w.Code, w.Body)
 	// Output:
-	// 402 Payment Required
-	// 200 OK: copper is up
-}
-
-// agent is a client that pays up to 5.00 USD, with a test card.
-func agent(processor string) *http.Client {
-	minter, err := wallet.NewProcessorMinter(wallet.MinterConfig{Key: "sk_test_example", BaseURL: processor})
-	check(err)
-	limit, err := money.ParsePrice("5.00 USD")
-	check(err)
-	t, err := wallet.NewTransport(wallet.Config{
-		Wallet: minter, Policy: wallet.Policy{PerPayment: wallet.Limits{limit}, AskAbove: wallet.Limits{limit}},
-	})
-	check(err)
-	return &http.Client{Transport: t}
-}
-
-func show(resp *http.Response, err error) {
-	check(err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	check(err)
-	if resp.StatusCode == http.StatusOK {
-		fmt.Printf("%s: %s\n", resp.Status, body)
-		return
-	}
-	fmt.Println(resp.Status)
+	// 402
+	// 200 the report /report/7
 }
 
 func check(err error) {

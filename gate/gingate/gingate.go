@@ -4,8 +4,10 @@ package gingate
 import (
 	"bufio"
 	"context"
+	"errors"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -25,11 +27,49 @@ func New(g *gate.Gate, route gate.Route) (gin.HandlerFunc, error) {
 	}
 	return func(c *gin.Context) {
 		r := c.Request.WithContext(context.WithValue(c.Request.Context(), contextKey{}, &call{c: c, w: c.Writer}))
-		h.ServeHTTP(c.Writer, r)
+		defer cutOff(c)
+		h.ServeHTTP(outer{c.Writer}, r)
 		// Paid or not, the gate has answered.
 		c.Abort()
 	}, nil
 }
+
+// cutOff makes sure that an answer that the gate breaks off is seen to be broken
+// off. gin's Recovery takes the panic that says so for a dead connection and
+// would end the answer as if it were whole; it also logs the request's fields.
+func cutOff(c *gin.Context) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Unix(1, 0))
+	}
+	r := c.Request.WithContext(c.Request.Context())
+	r.Header = r.Header.Clone()
+	for _, name := range [...]string{"Authorization", "Payment-Authorization", "Payment-Signature", "X-Payment"} {
+		r.Header.Del(name)
+	}
+	c.Request = r
+	panic(v)
+}
+
+// outer is gin's writer for the gate, which wants to know what became of a flush.
+type outer struct{ gin.ResponseWriter }
+
+// FlushError serves [http.ResponseController].
+func (o outer) FlushError() error {
+	o.WriteHeaderNow()
+	inner, ok := o.ResponseWriter.(interface{ Unwrap() http.ResponseWriter })
+	if !ok {
+		o.Flush()
+		return nil
+	}
+	return http.NewResponseController(inner.Unwrap()).Flush() //nolint:wrapcheck // the gate's own error
+}
+
+// Unwrap serves [http.ResponseController].
+func (o outer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
 type contextKey struct{}
 
