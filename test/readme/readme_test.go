@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -34,6 +35,40 @@ func plain(code string) string {
 	return b.String()
 }
 
+// elided stands in a page for lines of the example that it leaves out.
+const elided = "// …\n"
+
+// holds reports whether source has the pieces of a block, in their order.
+func holds(source, block string) bool {
+	for piece := range strings.SplitSeq(plain(block), elided) {
+		_, rest, found := strings.Cut(source, "\n"+piece)
+		if !found {
+			return false
+		}
+		source = "\n" + rest
+	}
+	return true
+}
+
+func TestHolds(t *testing.T) {
+	t.Parallel()
+	const source = "\none\ntwo\nthree\nfour\n"
+	for block, want := range map[string]bool{
+		"one\ntwo\n":             true,
+		"\ttwo\n\tthree\n":       true,
+		"one\n// …\nfour\n":      true,
+		"one\nthree\n":           false,
+		"three\n// …\none\n":     false,
+		"on\n":                   false,
+		"ne\ntwo\n":              false,
+		"two\nthree\nand more\n": false,
+	} {
+		if got := holds(source, block); got != want {
+			t.Errorf("holds %q: %t, want %t", block, got, want)
+		}
+	}
+}
+
 func TestGoBlocksAreFromExamples(t *testing.T) {
 	t.Parallel()
 	var sources []string
@@ -46,11 +81,7 @@ func TestGoBlocksAreFromExamples(t *testing.T) {
 			continue
 		}
 		shown++
-		found := false
-		for _, source := range sources {
-			found = found || strings.Contains(source, "\n"+plain(block[2]))
-		}
-		if !found {
+		if !slices.ContainsFunc(sources, func(s string) bool { return holds(s, block[2]) }) {
 			t.Errorf("no example holds these lines:\n%s", block[2])
 		}
 	}
