@@ -65,6 +65,7 @@ interop: ## payment clients of other makers against the built binary
 .PHONY: bench
 bench: ## benchmarks beside the code, then the binary under load as ratios to bare servers
 	go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -vE '^paywall/test/')
+	go run ./test/bench $(BENCHFLAGS)
 
 .PHONY: fuzz
 fuzz: ## every fuzz target, FUZZTIME=30s each

@@ -21,7 +21,7 @@ type load struct {
 	request func(n int) []byte
 	// status is what every answer must have.
 	status int
-	// For bounds the time; zero is until request has no more.
+	// length bounds the time; zero is until request has no more.
 	length time.Duration
 	// latencies asks for the time of each answer.
 	latencies bool
@@ -36,21 +36,44 @@ type sample struct {
 
 func (s sample) perSecond() float64 { return float64(s.requests) / s.took.Seconds() }
 
-// run opens the connections before the clock starts.
+// run is one sample with connections of its own.
 func (l load) run() (sample, error) {
-	conns := make([]*client, 0, l.connections)
-	defer func() {
-		for _, c := range conns {
-			_ = c.Close()
-		}
-	}()
-	for range l.connections {
-		c, err := dial(l.addr)
-		if err != nil {
-			return sample{}, err
-		}
-		conns = append(conns, c)
+	c, err := l.gather()
+	if err != nil {
+		return sample{}, err
 	}
+	defer c.close()
+	return c.run()
+}
+
+// A crowd is a load with its connections open, for many samples.
+type crowd struct {
+	load
+
+	conns []*client
+}
+
+func (l load) gather() (*crowd, error) {
+	c := &crowd{load: l}
+	for range l.connections {
+		one, err := dial(l.addr)
+		if err != nil {
+			c.close()
+			return nil, err
+		}
+		c.conns = append(c.conns, one)
+	}
+	return c, nil
+}
+
+func (c *crowd) close() {
+	for _, one := range c.conns {
+		_ = one.Close()
+	}
+}
+
+func (c *crowd) run() (sample, error) {
+	l, conns := c.load, c.conns
 	var next atomic.Int64
 	var done atomic.Int64
 	var wg sync.WaitGroup

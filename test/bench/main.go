@@ -16,12 +16,18 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
+	"runtime/pprof"
+	"strconv"
+	"syscall"
 	"time"
+
+	"paywall/internal/app"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx)
 	stop()
 	if err != nil {
@@ -32,14 +38,16 @@ func main() {
 
 // bench is one run.
 type bench struct {
-	rounds  int
-	length  time.Duration // of one sample
-	many    int           // of a load that counts
-	only    string
-	root    string
-	behind  *behind
-	product *product
-	figures []figure
+	rounds int
+	length time.Duration // of one sample
+	many   int           // of a load that counts
+	only   string
+	root   string
+	// profiles is a folder, or empty for none.
+	profiles string
+	behind   *behind
+	product  *product
+	figures  []figure
 }
 
 func run(ctx context.Context) error {
@@ -53,14 +61,20 @@ func run(ctx context.Context) error {
 	flag.StringVar(&s.dir, "dir", "", "folder of the store, for a role")
 	flag.DurationVar(&s.delay, "delay", 0, "added to each commit, for a role")
 	flag.IntVar(&s.offers, "offers", 0, "ways to pay, for a role")
+	profiles := flag.String("profiles", "", "write a CPU profile of every server into this folder; the binary's code then runs in this program")
 	flag.Parse()
 	if *name != "" {
-		return serveRole(ctx, *name, s)
+		return profiled(*profiles, *name, func() error {
+			if *name == "product" {
+				return serveProduct(flag.Args())
+			}
+			return serveRole(ctx, *name, s)
+		})
 	}
 	if runtime.GOOS != "linux" {
 		return errors.New("figures are read from /proc, so this runs on Linux only")
 	}
-	b := &bench{rounds: 5, length: time.Second, many: 4000, only: *only}
+	b := &bench{rounds: 5, length: time.Second, many: 4000, only: *only, profiles: *profiles}
 	if *quick {
 		b.rounds, b.length, b.many = 3, 250*time.Millisecond, 1000
 	}
@@ -75,7 +89,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 	if b.behind, err = newBehind(ctx); err != nil {
 		return err
 	}
-	if b.product, err = newProduct(ctx, b.root, b.behind); err != nil {
+	if b.product, err = newProduct(ctx, b.root, b.profiles, b.behind); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -102,6 +116,36 @@ func (b *bench) run(ctx context.Context) (err error) {
 	}
 	fmt.Fprintf(os.Stdout, "%d cores, %s, %s/%s, %d rounds, %s\n\n", runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, b.rounds, time.Since(began).Round(time.Second))
 	return write(os.Stdout, b.figures)
+}
+
+// profiled runs a server and writes what its processor time went to, if dir is given.
+func profiled(dir, name string, serve func() error) (err error) {
+	if dir == "" {
+		return serve()
+	}
+	f, err := os.Create(filepath.Join(dir, name+"-"+strconv.Itoa(os.Getpid())+".pprof"))
+	if err != nil {
+		return fmt.Errorf("make the profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return errors.Join(fmt.Errorf("profile: %w", err), f.Close())
+	}
+	defer func() {
+		pprof.StopCPUProfile()
+		err = errors.Join(err, f.Close())
+	}()
+	return serve()
+}
+
+// serveProduct is the command itself, in this program.
+func serveProduct(args []string) error {
+	code := app.Main(app.Process{
+		Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.LookupEnv, Version: "bench",
+	})
+	if code != 0 {
+		return fmt.Errorf("exit code %d", code)
+	}
+	return nil
 }
 
 func (b *bench) add(f figure) { b.figures = append(b.figures, f) }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A process is a server under measurement.
@@ -22,24 +24,24 @@ type process struct {
 }
 
 // start runs a program on a number of processors of the scheduler.
-func start(ctx context.Context, dir string, procs int, name string, args ...string) (*process, error) {
+func start(ctx context.Context, dir string, procs int, name string, args ...string) *process {
 	p := &process{cmd: exec.CommandContext(ctx, name, args...)} //nolint:gosec // the benchmark's own programs
 	p.cmd.Dir = dir
 	p.cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(procs))
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGKILL) }
-	return p, nil
+	return p
 }
 
 // role runs this very program in one of its other roles and waits for its address.
-func role(ctx context.Context, procs int, args ...string) (*process, error) {
+func (b *bench) role(ctx context.Context, procs int, args ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	p, err := start(ctx, "", procs, self, args...)
-	if err != nil {
-		return nil, err
+	if b.profiles != "" {
+		args = append(args, "-profiles", b.profiles)
 	}
+	p := start(ctx, "", procs, self, args...)
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -56,32 +58,23 @@ func role(ctx context.Context, procs int, args ...string) (*process, error) {
 	return p, nil
 }
 
+// stop lets it end by itself for a while.
 func (p *process) stop() error {
-	_ = p.cmd.Process.Signal(syscall.SIGKILL)
-	_ = p.cmd.Wait() // it was killed
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	late := time.AfterFunc(3*time.Second, func() { _ = p.cmd.Process.Kill() })
+	defer late.Stop()
+	_ = p.cmd.Wait() // how it ended is nothing that was measured
 	return nil
 }
 
-// cpu is the processor time that the process has used.
+// cpu is the processor time that the process has used (clock_getcpuclockid(3)).
 func (p *process) cpu() (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
+	const processClock = 2 // CPUCLOCK_SCHED
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^p.cmd.Process.Pid<<3|processClock), &t); err != nil {
 		return 0, fmt.Errorf("read the processor time: %w", err)
 	}
-	_, rest, ok := strings.Cut(string(b), ") ")
-	f := strings.Fields(rest)
-	if !ok || len(f) < 13 {
-		return 0, errors.New("read the processor time: unknown format")
-	}
-	user, err := strconv.Atoi(f[11])
-	if err != nil {
-		return 0, fmt.Errorf("read the processor time: %w", err)
-	}
-	system, err := strconv.Atoi(f[12])
-	if err != nil {
-		return 0, fmt.Errorf("read the processor time: %w", err)
-	}
-	return time.Duration(user+system) * 10 * time.Millisecond, nil // USER_HZ is 100 on every Linux that Go runs on
+	return time.Duration(t.Nano()), nil
 }
 
 // memory is what the process has in RAM, in bytes, now and at most so far.

@@ -19,6 +19,7 @@ type product struct {
 	binary, dir string
 	api         string
 	processor   string
+	profiles    string
 }
 
 const configuration = `listen: %[1]s
@@ -44,8 +45,8 @@ limits:
 log: {level: %[5]s}
 `
 
-func newProduct(ctx context.Context, root string, b *behind) (*product, error) {
-	p := &product{binary: filepath.Join(root, "paywall"), dir: root, api: b.api, processor: b.processor}
+func newProduct(ctx context.Context, root, profiles string, b *behind) (*product, error) {
+	p := &product{binary: filepath.Join(root, "paywall"), dir: root, api: b.api, processor: b.processor, profiles: profiles}
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", p.binary, "paywall/cmd/paywall") //nolint:gosec // our own command
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -74,10 +75,15 @@ func (p *product) start(ctx context.Context, procs int, level string) (*process,
 	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, public, admin, p.processor, p.api, level), 0o600); err != nil {
 		return nil, 0, fmt.Errorf("write the configuration: %w", err)
 	}
-	s, err := start(ctx, dir, procs, p.binary, "serve", "-c", file)
-	if err != nil {
-		return nil, 0, err
+	args := []string{"serve", "-c", file}
+	name := p.binary
+	if p.profiles != "" {
+		if name, err = os.Executable(); err != nil {
+			return nil, 0, fmt.Errorf("find this program: %w", err)
+		}
+		args = append([]string{"-role", "product", "-profiles", p.profiles}, args...)
 	}
+	s := start(ctx, dir, procs, name, args...)
 	s.addr = public
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {

@@ -43,7 +43,7 @@ type settings struct {
 	offers         int
 }
 
-// serveRole listens, says where, and serves until it is killed.
+// serveRole listens, says where, and serves until ctx ends.
 func serveRole(ctx context.Context, name string, s settings) error {
 	h, err := roleHandler(ctx, name, s)
 	if err != nil {
@@ -57,7 +57,11 @@ func serveRole(ctx context.Context, name string, s settings) error {
 		return err
 	}
 	hs := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	return hs.Serve(l) //nolint:wrapcheck // nothing to add
+	context.AfterFunc(ctx, func() { _ = hs.Close() })
+	if err := hs.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
 }
 
 func roleHandler(ctx context.Context, name string, s settings) (http.Handler, error) {
@@ -181,7 +185,7 @@ func compose(ctx context.Context, s settings, methods []payment.Method, store pa
 	}
 	g, err := gate.New(gate.Config{
 		Realm: realm, Processor: processor, Methods: methods, Protocols: []payment.Protocol{scheme}, Receipts: desk,
-		Limits: gate.Limits{Challenges: -1, Failures: -1}, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Limits: gate.Limits{Challenges: 1 << 29, Burst: 1 << 30, Failures: -1, Settling: -1}, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the field
