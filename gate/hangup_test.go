@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -49,7 +50,7 @@ func TestPayerHangsUpAfterItsAnswer(t *testing.T) {
 					defer hangUp()
 					h.api.set(func(w http.ResponseWriter, _ *http.Request) {
 						if declared {
-							w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+							w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 						}
 						if early {
 							hangUp()
