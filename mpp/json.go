@@ -8,9 +8,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/gowebpki/jcs"
+
+	"paywall/internal/strictjson"
 )
 
 const (
@@ -23,64 +24,26 @@ var (
 	errNoObject = fmt.Errorf("%w: not an object", errJSON)
 )
 
-// checkObject accepts one JSON object and nothing after it: valid UTF-8, no
-// lone surrogates, no duplicate names, depth at most maxDepth, and no integer
-// that a float64 would round, since canonical form goes through one.
+// checkObject accepts one JSON object that can be read in one way only
+// (internal/strictjson), with depth at most maxDepth and no integer that a
+// float64 would round, since canonical form goes through one.
 func checkObject(data []byte) error {
-	if !utf8.Valid(data) || !json.Valid(data) || loneSurrogate(data) {
-		return errJSON
+	if err := strictjson.Check(data, strictjson.Limits{Bytes: len(data), Depth: maxDepth, Members: len(data), String: len(data)}); err != nil {
+		return fmt.Errorf("%w: %w", errJSON, err)
 	}
 	if t := bytes.TrimLeft(data, " \t\r\n"); t[0] != '{' {
 		return errNoObject
 	}
-	return checkParts(data)
+	return checkNumbers(data)
 }
 
-// level is an open object or array.
-type level struct {
-	object bool
-	name   bool // the next string is a member's name
-	first  int  // of the object's names
-	seen   map[string]struct{}
-}
-
-// manyNames is when a map is faster than looking at all names.
-const manyNames = 16
-
-// checkParts looks at names, numbers and depth. The grammar has been checked, so
+// checkNumbers looks at every number of text whose grammar has been checked, so
 // that the kind of a part is told by its first byte.
-func checkParts(data []byte) error {
-	var open [maxDepth]level
-	var room [2 * manyNames]string
-	depth, names := 0, room[:0]
-	for i := 0; i < len(data); {
+func checkNumbers(data []byte) error {
+	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
 		case c == '"':
-			end := textEnd(data, i)
-			if depth > 0 && open[depth-1].name {
-				top := &open[depth-1]
-				top.name = false
-				name, err := unquote(data[i:end])
-				if err != nil {
-					return err
-				}
-				if names = top.remember(names, name); names == nil {
-					return fmt.Errorf("%w: duplicate name", errJSON)
-				}
-			}
-			i = end
-			continue
-		case c == '{' || c == '[':
-			if depth == maxDepth {
-				return fmt.Errorf("%w: too deep", errJSON)
-			}
-			open[depth] = level{object: c == '{', name: c == '{', first: len(names)}
-			depth++
-		case c == '}' || c == ']':
-			depth--
-			names = names[:open[depth].first]
-		case c == ',':
-			open[depth-1].name = open[depth-1].object
+			i = textEnd(data, i) - 1
 		case c == '-' || c >= '0' && c <= '9':
 			end := i + 1
 			for end < len(data) && strings.IndexByte("0123456789+-.eE", data[end]) >= 0 {
@@ -89,34 +52,10 @@ func checkParts(data []byte) error {
 			if !exactNumber(string(data[i:end])) {
 				return fmt.Errorf("%w: number out of range", errJSON)
 			}
-			i = end
-			continue
+			i = end - 1
 		}
-		i++
 	}
 	return nil
-}
-
-// remember adds the name of one more member to those of all open objects; nil
-// says that the object has it already.
-func (l *level) remember(names []string, name string) []string {
-	if l.seen == nil && len(names)-l.first == manyNames {
-		l.seen = make(map[string]struct{}, 2*manyNames)
-		for _, n := range names[l.first:] {
-			l.seen[n] = struct{}{}
-		}
-	}
-	if l.seen != nil {
-		if _, twice := l.seen[name]; twice {
-			return nil
-		}
-		l.seen[name] = struct{}{}
-		return names
-	}
-	if slices.Contains(names[l.first:], name) {
-		return nil
-	}
-	return append(names, name)
 }
 
 // textEnd is the index behind the string that begins at i, or the end of data.
@@ -153,44 +92,6 @@ func exactNumber(s string) bool {
 	return err == nil && n <= maxInteger && n >= -maxInteger
 }
 
-// loneSurrogate finds \u escapes that are half a pair; the library replaces
-// them with U+FFFD, so that different names would become one.
-func loneSurrogate(b []byte) bool {
-	for i := 0; i < len(b); i++ {
-		if b[i] != '\\' {
-			continue
-		}
-		if i+1 < len(b) && b[i+1] != 'u' {
-			i++
-			continue
-		}
-		switch u := unit(b, i); {
-		case u >= 0xDC00 && u <= 0xDFFF:
-			return true
-		case u >= 0xD800 && u <= 0xDBFF:
-			if low := unit(b, i+6); low < 0xDC00 || low > 0xDFFF {
-				return true
-			}
-			i += 11
-		default:
-			i += 5
-		}
-	}
-	return false
-}
-
-// unit is the UTF-16 unit of the escape at b[i:], or -1.
-func unit(b []byte, i int) int64 {
-	if i+6 > len(b) || b[i] != '\\' || b[i+1] != 'u' {
-		return -1
-	}
-	u, err := strconv.ParseInt(string(b[i+2:i+6]), 16, 32)
-	if err != nil {
-		return -1
-	}
-	return u
-}
-
 // members splits an object that checkObject took, or a part of one. A name that
 // differs from a known one only in case is refused: another reader may take it
 // for the real one.
@@ -217,7 +118,7 @@ func split(data []byte) (map[string]json.RawMessage, error) {
 	if len(data) < 2 || data[0] != '{' || data[len(data)-1] != '}' {
 		return nil, errNoObject
 	}
-	m := make(map[string]json.RawMessage, manyNames)
+	m := make(map[string]json.RawMessage, 16)
 	for i := skipSpace(data, 1); data[i] != '}'; i = skipSpace(data, i) {
 		if data[i] != '"' {
 			return nil, errNoObject

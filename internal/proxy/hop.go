@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -97,7 +98,7 @@ func (p *upstream) answer(w http.ResponseWriter, res *http.Response) {
 	h := w.Header()
 	for name, values := range res.Header {
 		if have := h[name]; len(have) > 0 {
-			values = append(have[:len(have):len(have)], values...)
+			values = append(slices.Clip(have), values...)
 		}
 		h[name] = values
 	}

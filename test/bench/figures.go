@@ -83,7 +83,7 @@ func (b *bench) ratio(name string, goal float64, ours, floor []float64) {
 
 // challenges: G1, G2.
 func (b *bench) challenges(ctx context.Context) error {
-	floor, err := b.role(ctx, 1, "-role", "gin")
+	floor, err := b.role(ctx, "-role", "gin")
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (b *bench) challenges(ctx context.Context) error {
 		return err
 	}
 	defer one.stop() //nolint:errcheck // it has nothing to say
-	three, err := b.role(ctx, 1, "-role", "gate", "-offers", "3", "-api", b.behind.api)
+	three, err := b.role(ctx, "-role", "gate", "-offers", "3", "-api", b.behind.api)
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (b *bench) challenges(ctx context.Context) error {
 
 // receipts: G5.
 func (b *bench) receipts(ctx context.Context) error {
-	floor, err := b.role(ctx, 1, "-role", "relay", "-api", b.behind.api)
+	floor, err := b.role(ctx, "-role", "relay", "-api", b.behind.api)
 	if err != nil {
 		return err
 	}
@@ -150,12 +150,12 @@ func (b *bench) paid(ctx context.Context, inFlight int, delay time.Duration, goa
 		return fmt.Errorf("make a folder: %w", err)
 	}
 	common := []string{"-role", "gate", "-api", b.behind.api, "-processor", b.behind.processor}
-	floor, err := b.role(ctx, 1, append(common, "-store", "memory")...)
+	floor, err := b.role(ctx, append(common, "-store", "memory")...)
 	if err != nil {
 		return err
 	}
 	defer floor.stop() //nolint:errcheck // it has nothing to say
-	ours, err := b.role(ctx, 1, append(common, "-store", "sqlite", "-dir", dir, "-delay", delay.String())...)
+	ours, err := b.role(ctx, append(common, "-store", "sqlite", "-dir", dir, "-delay", delay.String())...)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func run(ctx context.Context) error {
 	if *name != "" {
 		return profiled(*profiles, *name, func() error {
 			if *name == "product" {
-				return serveProduct(flag.Args())
+				return serveProduct(flag.Args()) //nolint:contextcheck // the command minds its signals by itself
 			}
 			return serveRole(ctx, *name, s)
 		})
@@ -114,8 +114,8 @@ func (b *bench) run(ctx context.Context) (err error) {
 			return fmt.Errorf("%s: %w", g.name, err)
 		}
 	}
-	fmt.Fprintf(os.Stdout, "%d cores, %s, %s/%s, %d rounds, %s\n\n", runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, b.rounds, time.Since(began).Round(time.Second))
-	return write(os.Stdout, b.figures)
+	_, err = fmt.Fprintf(os.Stdout, "%d cores, %s, %s/%s, %d rounds, %s\n\n", runtime.NumCPU(), runtime.Version(), runtime.GOOS, runtime.GOARCH, b.rounds, time.Since(began).Round(time.Second))
+	return errors.Join(err, write(os.Stdout, b.figures))
 }
 
 // profiled runs a server and writes what its processor time went to, if dir is given.

@@ -32,8 +32,9 @@ func start(ctx context.Context, dir string, procs int, name string, args ...stri
 	return p
 }
 
-// role runs this very program in one of its other roles and waits for its address.
-func (b *bench) role(ctx context.Context, procs int, args ...string) (*process, error) {
+// role runs this very program in one of its other roles, on one processor of the
+// scheduler, and waits for its address.
+func (b *bench) role(ctx context.Context, args ...string) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
@@ -41,7 +42,7 @@ func (b *bench) role(ctx context.Context, procs int, args ...string) (*process, 
 	if b.profiles != "" {
 		args = append(args, "-profiles", b.profiles)
 	}
-	p := start(ctx, "", procs, self, args...)
+	p := start(ctx, "", 1, self, args...)
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
