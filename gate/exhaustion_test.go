@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -54,7 +55,7 @@ func TestD086_UnpaidFlood(t *testing.T) {
 		switch i % 4 {
 		case 1:
 			r.RequestURI = fmt.Sprintf("/m/%x?%x=%x", random.Uint64(), random.Uint32(), random.Uint32())
-			moving.set(payment.Quote{Amount: price(t, "1.00 USD"), Version: fmt.Sprint(i)})
+			moving.set(payment.Quote{Amount: price(t, "1.00 USD"), Version: strconv.Itoa(i)})
 		case 2:
 			r.RequestURI = fmt.Sprintf("/%x/%x", random.Uint64(), random.Uint64())
 		case 3:
@@ -219,7 +220,7 @@ func TestD089_SlowBody(t *testing.T) {
 				h := newHouse(t)
 				l := &pipe{conns: make(chan net.Conn, 1)}
 				server := &http.Server{Handler: hosted(h.router(map[string]string{"POST /a": "1.00 USD"})), ReadHeaderTimeout: 5 * time.Second}
-				go server.Serve(l) //nolint:errcheck // ends with the listener
+				go server.Serve(l)
 				near, far := net.Pipe()
 				l.conns <- far
 				const total = 20 * 2048

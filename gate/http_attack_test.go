@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -173,9 +174,7 @@ func TestC085_MethodOverride(t *testing.T) {
 			h := newHouse(t)
 			router := h.router(map[string]string{"DELETE /doc": "1.00 USD", "POST /**": ""})
 			r := request(t, "POST", tt.target, tt.body)
-			for k, v := range tt.header {
-				r.Header[k] = v
-			}
+			maps.Copy(r.Header, tt.header)
 			w := do(router, r)
 			if w.Code != tt.want {
 				t.Fatalf("%d, want %d: %s", w.Code, tt.want, w.Body)
@@ -463,7 +462,7 @@ func TestC105_Informational(t *testing.T) {
 		h.must(err)
 		body, _ := io.ReadAll(resp.Body)
 		resp.Body.Close()
-		if resp.StatusCode != 200 || string(body) != "goods" || resp.Header.Get("Link") != "" {
+		if resp.StatusCode != http.StatusOK || string(body) != "goods" || resp.Header.Get("Link") != "" {
 			t.Errorf("%s: the first answer is %d %v", target, resp.StatusCode, resp.Header)
 		}
 	}
@@ -561,8 +560,10 @@ func TestC110_Unmatched(t *testing.T) {
 func TestNearRoutesOfOneTable(t *testing.T) {
 	h := newHouse(t)
 	router, err := h.gate.Router([]gate.Route{
-		{ID: "plain", Pattern: "GET /a", Pricer: usd(t, "1.00 USD"), Handler: h.api}, {ID: "slash", Pattern: "GET /a/", Pricer: usd(t, "2.00 USD"), Handler: h.api},
-		{ID: "upper", Pattern: "GET /A", Pricer: usd(t, "3.00 USD"), Handler: h.api}, {ID: "ids", Pattern: "GET /items/{id}", Pricer: usd(t, "4.00 USD"), Handler: h.api},
+		{ID: "plain", Pattern: "GET /a", Pricer: usd(t, "1.00 USD"), Handler: h.api},
+		{ID: "slash", Pattern: "GET /a/", Pricer: usd(t, "2.00 USD"), Handler: h.api},
+		{ID: "upper", Pattern: "GET /A", Pricer: usd(t, "3.00 USD"), Handler: h.api},
+		{ID: "ids", Pattern: "GET /items/{id}", Pricer: usd(t, "4.00 USD"), Handler: h.api},
 		{ID: "all", Pattern: "/**", Free: true, Handler: h.api},
 	})
 	h.must(err)

@@ -333,7 +333,7 @@ func TestB077_OnePayerHoldsPlaces(t *testing.T) {
 // fails with, it is not run again.
 func TestB066_NotRunTwice(t *testing.T) {
 	for _, status := range []int{500, 502, 503, 504} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
+		t.Run(http.StatusText(status), func(t *testing.T) {
 			h := newHouse(t)
 			router := h.router(map[string]string{"POST /a": "1.00 USD"})
 			h.api.set(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })

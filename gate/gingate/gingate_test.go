@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -210,7 +211,7 @@ func TestStream(t *testing.T) {
 				s.engine.ServeHTTP(w, r)
 			}))
 			defer server.Close()
-			req, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/stream", http.NoBody)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/stream", http.NoBody)
 			s.must(err)
 			req.Header.Set("Authorization", field)
 			resp, err := server.Client().Do(req)
@@ -247,7 +248,7 @@ func TestConcurrent(t *testing.T) {
 		for range 3 { // copies
 			wg.Go(func() {
 				w := s.do(s.request("GET", target, field))
-				if w.Code != 409 && w.Code != 503 && (w.Code != 200 || w.Body.String() != fmt.Sprint(i)) {
+				if w.Code != 409 && w.Code != 503 && (w.Code != 200 || w.Body.String() != strconv.Itoa(i)) {
 					t.Errorf("%s: %d %s", target, w.Code, w.Body)
 				}
 			})

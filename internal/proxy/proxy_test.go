@@ -4,14 +4,15 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -141,9 +142,7 @@ func TestB067_AtMostOnce(t *testing.T) {
 				t.Fatal(w.Code)
 			}
 			r := paid(t, tt.method, "/work", tt.body)
-			for k, v := range tt.header {
-				r.Header[k] = v
-			}
+			maps.Copy(r.Header, tt.header)
 			w := do(h, r)
 			if w.Code != http.StatusBadGateway || w.Header().Get("Paywall-Unreached") != "" {
 				t.Errorf("%d %v", w.Code, w.Header())
@@ -338,7 +337,7 @@ func TestLargeBodies(t *testing.T) {
 	const size = 100 << 20
 	h := newHop(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
-		w.Header().Set("X-Got", fmt.Sprint(n))
+		w.Header().Set("X-Got", strconv.FormatInt(n, 10))
 		io.CopyN(w, zeros{}, size)
 	}), nil)
 	front := httptest.NewServer(h)
@@ -346,7 +345,7 @@ func TestLargeBodies(t *testing.T) {
 	var before, most runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	req, err := http.NewRequestWithContext(t.Context(), "POST", front.URL, io.LimitReader(zeros{}, size))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, front.URL, io.LimitReader(zeros{}, size))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -371,7 +370,7 @@ func TestLargeBodies(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if total != size || resp.Header.Get("X-Got") != fmt.Sprint(size) {
+	if total != size || resp.Header.Get("X-Got") != strconv.Itoa(size) {
 		t.Errorf("%d bytes back, %s there", total, resp.Header.Get("X-Got"))
 	}
 	if peak > 16<<20 {

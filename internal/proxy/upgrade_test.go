@@ -186,7 +186,7 @@ func TestC093_UpgradeRefused(t *testing.T) {
 	field := s.credential(unpaid)
 	for _, target := range []string{"/free/socket", "/socket"} {
 		resp := s.ask(c, br, target, append(slices.Clone(upgrade), field)...)
-		if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 || string(body) != "no upgrade" {
+		if body, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusOK || string(body) != "no upgrade" {
 			t.Fatalf("%s: %d %s", target, resp.StatusCode, body)
 		}
 		next := s.ask(c, br, "/socket")
@@ -243,7 +243,7 @@ func TestC105_Informational(t *testing.T) {
 			resp = s.ask(c, br, target, s.credential(resp))
 			io.Copy(io.Discard, resp.Body)
 		}
-		if resp.StatusCode != 200 || resp.Header.Get("Link") != "" {
+		if resp.StatusCode != http.StatusOK || resp.Header.Get("Link") != "" {
 			t.Errorf("%s: %d %v", target, resp.StatusCode, resp.Header)
 		}
 	}
@@ -263,7 +263,7 @@ func TestC106_TrailersThroughTheGate(t *testing.T) {
 	for target, lines := range map[string][]string{"/free/a": nil, "/socket": {s.credential(unpaid)}} {
 		resp := s.ask(c, br, target, lines...)
 		io.Copy(io.Discard, resp.Body)
-		if resp.StatusCode != 200 || resp.Trailer.Get("Payment-Receipt") != "" || resp.Trailer.Get("X-Sum") != "1" {
+		if resp.StatusCode != http.StatusOK || resp.Trailer.Get("Payment-Receipt") != "" || resp.Trailer.Get("X-Sum") != "1" {
 			t.Errorf("%s: %d, trailers %v", target, resp.StatusCode, resp.Trailer)
 		}
 	}

@@ -16,7 +16,15 @@ func TestParse(t *testing.T) {
 		{in: "0.01 USD", want: "0.01 USD"},
 		{in: "500 JPY", want: "500 JPY"},
 		{in: "1.500 KWD", want: "1.500 KWD"},
-		{in: "0 USD"}, {in: "0.00 USD"}, {in: "-1.00 USD"}, {in: ""}, {in: "free"}, {in: "1.00"}, {in: "USD 1.00"}, {in: "1,00 USD"}, {in: "1e2 USD"},
+		{in: "0 USD"},
+		{in: "0.00 USD"},
+		{in: "-1.00 USD"},
+		{in: ""},
+		{in: "free"},
+		{in: "1.00"},
+		{in: "USD 1.00"},
+		{in: "1,00 USD"},
+		{in: "1e2 USD"},
 	} {
 		p, err := flat.Parse(tt.in)
 		if (err == nil) != (tt.want != "") {

@@ -331,7 +331,7 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, answer string) {
 		p := pricer(t, remote.Config{URL: "https://hook.example", Cache: -1, Client: &http.Client{Transport: transport(func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer))}, nil
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(answer))}, nil
 		})}})
 		q, err := p.Quote(t.Context(), ask(t, "GET", "/"), nil)
 		if err != nil {

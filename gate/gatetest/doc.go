@@ -1,0 +1,2 @@
+// Package gatetest has the suite that every 402 protocol passes behind a gate.
+package gatetest
