@@ -64,6 +64,7 @@ func spread(b *testing.B, waiters int, run func(n int) error) {
 }
 
 func buy(b *testing.B, s payment.Store, n int) error {
+	b.Helper()
 	p := paymenttest.Sample(b, n)
 	if err := s.Claim(b.Context(), p); err != nil {
 		return err

@@ -48,7 +48,7 @@ func (c *Config) path() (string, error) {
 	path, ok := strings.CutPrefix(c.DSN, "sqlite:")
 	switch {
 	case !ok:
-		return "", fmt.Errorf("sqlstore: Config.DSN %q does not begin with sqlite:", strings.SplitN(c.DSN, ":", 2)[0])
+		return "", fmt.Errorf("sqlstore: Config.DSN %q does not begin with the engine and a colon, as in sqlite:paywall.db", strings.SplitN(c.DSN, ":", 2)[0])
 	case path == "" || strings.HasPrefix(path, ":memory:"):
 		return "", errors.New("sqlstore: Config.DSN names no file")
 	}
@@ -141,7 +141,7 @@ func open(ctx context.Context, cfg Config, path string) (*Store, error) {
 			queue: make(chan *request, 4*cfg.Batch), quit: make(chan struct{}), stopped: make(chan struct{}),
 		},
 	}
-	go s.w.loop()
+	go s.w.loop() //nolint:contextcheck // the writer outlives the call that opens it
 	return s, nil
 }
 

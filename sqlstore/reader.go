@@ -152,7 +152,7 @@ func scanEvent(r row) (payment.PositionedEvent, error) {
 		e  payment.PositionedEvent
 		at int64
 	)
-	if err := r.Scan(&e.Position, &e.ID, &e.Event.Payment, &e.Type, &at); err != nil {
+	if err := r.Scan(&e.Position, &e.ID, &e.Payment, &e.Type, &at); err != nil {
 		return e, fmt.Errorf("read event: %w", err)
 	}
 	e.At = moment(at)

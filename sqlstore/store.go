@@ -29,7 +29,7 @@ func (s *Store) Claim(ctx context.Context, p payment.Payment) error {
 
 // whyNot finds the reason of a claim that inserted nothing. It only explains:
 // the insert has decided.
-func (x *session) whyNot(p *payment.Payment) error {
+func (s *session) whyNot(p *payment.Payment) error {
 	for _, look := range []struct {
 		text, arg string
 		found     error
@@ -40,7 +40,7 @@ func (x *session) whyNot(p *payment.Payment) error {
 		{"select 1 from payments where id = $1", p.ID, payment.ErrConflict},
 	} {
 		var one int
-		err := x.row(look.text, look.arg).Scan(&one)
+		err := s.row(look.text, look.arg).Scan(&one)
 		switch {
 		case err == nil:
 			return refused{look.found}
@@ -76,8 +76,8 @@ func (s *Store) Update(ctx context.Context, p payment.Payment, entries []payment
 	})
 }
 
-func (x *session) whyNotUpdated(p payment.Payment) error {
-	stored, err := scanPayment(x.row(byID, p.ID))
+func (s *session) whyNotUpdated(p payment.Payment) error {
+	stored, err := scanPayment(s.row(byID, p.ID))
 	switch {
 	case errors.Is(err, payment.ErrNotFound):
 		return refused{err}
@@ -93,9 +93,9 @@ func (x *session) whyNotUpdated(p payment.Payment) error {
 
 // post writes entries and events after the state. What is found wrong here must
 // take the state back too.
-func (x *session) post(entries []payment.Entry, events []payment.Event) error {
+func (s *session) post(entries []payment.Entry, events []payment.Event) error {
 	for _, e := range entries {
-		n, err := x.changed(insertEntry, e.Payment, e.Kind, e.Debit, e.Credit, e.Amount.Units(), e.Amount.Currency(), int64(e.Amount.Scale()), millis(e.At))
+		n, err := s.changed(insertEntry, e.Payment, e.Kind, e.Debit, e.Credit, e.Amount.Units(), e.Amount.Currency(), int64(e.Amount.Scale()), millis(e.At))
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func (x *session) post(entries []payment.Entry, events []payment.Event) error {
 		}
 	}
 	for _, e := range events {
-		if err := x.exec(insertEvent, e.ID, e.Payment, e.Type, millis(e.At)); err != nil {
+		if err := s.exec(insertEvent, e.ID, e.Payment, e.Type, millis(e.At)); err != nil {
 			return err
 		}
 	}

@@ -299,7 +299,7 @@ func (s *session) stmt(text string) (*sql.Stmt, error) {
 	if st, ok := s.stmts[text]; ok {
 		return st, nil
 	}
-	st, err := s.conn.PrepareContext(s.ctx, text) //nolint:sqlclosecheck // closed with the session
+	st, err := s.conn.PrepareContext(s.ctx, text)
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
@@ -314,7 +314,7 @@ func (s *session) exec(text string, args ...any) error {
 
 // changed runs a statement and returns how many rows it changed.
 func (s *session) changed(text string, args ...any) (int64, error) {
-	st, err := s.stmt(text)
+	st, err := s.stmt(text) //nolint:sqlclosecheck // closed with the session
 	if err != nil {
 		return 0, err
 	}
@@ -330,7 +330,7 @@ func (s *session) changed(text string, args ...any) (int64, error) {
 }
 
 func (s *session) row(text string, args ...any) row {
-	st, err := s.stmt(text)
+	st, err := s.stmt(text) //nolint:sqlclosecheck // closed with the session
 	if err != nil {
 		return failed{err}
 	}
