@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -70,9 +71,7 @@ func (a *agent) do(ctx context.Context, method, url, body string, header http.He
 	if err != nil {
 		return answer{}, err
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	resp, err := a.client.Do(req)
 	if err != nil {
 		return answer{}, err
@@ -156,7 +155,7 @@ func again(status int) bool {
 }
 
 // buy is prepare and insist, and demands the goods.
-func (a *agent) buy(t *testing.T, method, url, body string) (purchase, answer) {
+func (a *agent) buy(t *testing.T, method, url, body string) answer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -171,5 +170,5 @@ func (a *agent) buy(t *testing.T, method, url, body string) (purchase, answer) {
 	if got.status != http.StatusOK {
 		t.Fatalf("%s %s: %d %s", method, url, got.status, got.body)
 	}
-	return p, got
+	return got
 }

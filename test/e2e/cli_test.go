@@ -91,7 +91,7 @@ func TestCheck(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			text := w.read("paywall.yaml")
 			w := w.within(t)
-			w.edit("paywall.yaml", c.piece, c.with)
+			w.edit(c.piece, c.with)
 			t.Cleanup(func() { w.write("paywall.yaml", text) })
 			r := w.paywall("check").want(t, 1)
 			for _, line := range c.lines {

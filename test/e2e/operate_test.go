@@ -21,9 +21,9 @@ func TestOperations(t *testing.T) {
 	w.paywall("refund", "pay_0").want(t, 1, "no such payment").oneLine(t)
 
 	a := newAgent(t, w, "")
-	_, first := a.buy(t, http.MethodGet, w.public+"/v1/reports/first", "")
-	_, second := a.buy(t, http.MethodPost, w.public+"/v1/complete", `{"prompt":"?"}`)
-	w.rest()
+	first := a.buy(t, http.MethodGet, w.public+"/v1/reports/first", "")
+	second := a.buy(t, http.MethodPost, w.public+"/v1/complete", `{"prompt":"?"}`)
+	w.handedOver()
 	id := first.payment()
 	list := w.paywall("payments", "list").want(t, 0, id, second.payment(), "settled", "delivered", "1.00 USD", "0.75 USD").stdout
 	if n := strings.Count(strings.TrimSpace(list), "\n"); n != 2 {
@@ -101,5 +101,5 @@ func (w *world) pause(t *testing.T, a *agent) {
 	if after := w.audit().Totals.Charges; after != charges+1 {
 		t.Errorf("%d charges, want one more than %d", after, charges)
 	}
-	w.rest()
+	w.handedOver()
 }

@@ -56,7 +56,7 @@ func TestPay(t *testing.T) {
 		t.Errorf("pay --json says %+v", paid)
 	}
 	w.pay(env, "-y", "-i", w.public+"/health").want(t, 0, "200 OK") // nothing to pay
-	w.rest()
+	w.handedOver()
 	if rows := w.payments(); len(rows) != 2 {
 		t.Errorf("%d payments, want 2", len(rows))
 	}
@@ -138,7 +138,7 @@ func TestPayIsPending(t *testing.T) {
 	w.pay(env, args...).want(t, 4).oneLine(t) // nobody is there yet
 	w.serve()
 	w.pay(env, args...).want(t, 0, "paid 0.75 USD")
-	w.rest()
+	w.handedOver()
 	if totals := w.audit().Totals; totals.Charges != 1 || totals.Refunds != 0 {
 		t.Errorf("%d charges and %d refunds, want one charge", totals.Charges, totals.Refunds)
 	}
@@ -184,7 +184,7 @@ func TestLinkWallet(t *testing.T) {
 		}
 	}
 	wallet("approve", "lsrq_none").want(t, 1)
-	w.rest()
+	w.handedOver()
 	if rows := w.payments(); len(rows) != 1 || rows[0].Resource != "GET /v1/reports/approve" || rows[0].position() != delivered {
 		t.Errorf("the payments are %v, want the approved one", rows)
 	}

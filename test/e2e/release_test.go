@@ -42,7 +42,7 @@ func TestReleaseIgnoresTestHooks(t *testing.T) {
 	w := newWorld(t, release)
 	w.advance(25 * time.Hour)
 	w.serve("PAYWALL_CRASH=settled:1")
-	_, got := newAgent(t, w, "").buy(t, http.MethodGet, w.public+"/v1/reports/1", "")
+	got := newAgent(t, w, "").buy(t, http.MethodGet, w.public+"/v1/reports/1", "")
 	if !w.serving.running() {
 		t.Fatal("the server died")
 	}
@@ -82,8 +82,8 @@ func TestC095_I14_I168_NoSecretIsLeaked(t *testing.T) {
 	t.Parallel()
 	const webhook, upstreamKey = "whsec_CANARYe2eWebhookSecret", "CANARYe2eUpstreamKey"
 	w := newWorld(t, release, "log: {level: debug, format: json}", "settlement: {patience: 2s, attempt: 1s}")
-	w.edit("paywall.yaml", "profile: "+profile, "webhook_secret: env:WEBHOOK_SECRET, profile: "+profile)
-	w.edit("paywall.yaml", "upstreams:\n  api: {", "upstreams:\n  api: {headers: {X-Upstream-Key: env:UPSTREAM_KEY}, ")
+	w.edit("profile: "+profile, "webhook_secret: env:WEBHOOK_SECRET, profile: "+profile)
+	w.edit("upstreams:\n  api: {", "upstreams:\n  api: {headers: {X-Upstream-Key: env:UPSTREAM_KEY}, ")
 	w.env = append(w.env, "WEBHOOK_SECRET="+webhook, "UPSTREAM_KEY="+upstreamKey)
 
 	hidden := secrets{}
@@ -147,7 +147,7 @@ func TestC095_I14_I168_NoSecretIsLeaked(t *testing.T) {
 	const misplaced = "pk_test_CANARYe2eMisplaced"
 	hidden.add("misplaced key", misplaced)
 	w.write("good.yaml", w.read("paywall.yaml"))
-	w.edit("paywall.yaml", "env:STRIPE_KEY", misplaced)
+	w.edit("env:STRIPE_KEY", misplaced)
 	if err := w.serving.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}

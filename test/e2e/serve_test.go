@@ -34,27 +34,27 @@ func TestServeRefusesToStart(t *testing.T) {
 		pieces   []string
 	}{
 		{"no file", func(w *world) { w.remove("paywall.yaml") }, nil, []string{"paywall.yaml", "no such file"}},
-		{"no challenge key", func(w *world) { w.edit("paywall.yaml", "challenge.key", "gone.key") }, nil, []string{":5: keys.challenge", "gone.key"}},
-		{"no receipt key", func(w *world) { w.edit("paywall.yaml", "receipts.pem", "gone.pem") }, nil, []string{":5: keys.receipts", "paywall keys new"}},
+		{"no challenge key", func(w *world) { w.edit("challenge.key", "gone.key") }, nil, []string{":5: keys.challenge", "gone.key"}},
+		{"no receipt key", func(w *world) { w.edit("receipts.pem", "gone.pem") }, nil, []string{":5: keys.receipts", "paywall keys new"}},
 		{"weak key", func(w *world) {
 			w.write("weak.key", strings.Repeat("a", 64))
-			w.edit("paywall.yaml", "challenge.key", "weak.key")
+			w.edit("challenge.key", "weak.key")
 		}, nil, []string{":5: keys.challenge", "can be guessed", "paywall keys new"}},
 		{"short key", func(w *world) {
 			w.write("weak.key", "b1946ac92492d234")
-			w.edit("paywall.yaml", "challenge.key", "weak.key")
+			w.edit("challenge.key", "weak.key")
 		}, nil, []string{":5: keys.challenge", "32 or more"}},
-		{"one key for two purposes", func(w *world) { w.edit("paywall.yaml", "seal.key", "challenge.key") }, nil, []string{":5: keys.seal", "same secret"}},
-		{"receipt key that is none", func(w *world) { w.edit("paywall.yaml", "receipts.pem", "challenge.key") }, nil, []string{"challenge.key"}},
+		{"one key for two purposes", func(w *world) { w.edit("seal.key", "challenge.key") }, nil, []string{":5: keys.seal", "same secret"}},
+		{"receipt key that is none", func(w *world) { w.edit("receipts.pem", "challenge.key") }, nil, []string{"challenge.key"}},
 		{"port in use", func(w *world) {
-			w.edit("paywall.yaml", public, taken)
-			w.edit("paywall.yaml", public, taken)
+			w.edit(public, taken)
+			w.edit(public, taken)
 		}, nil, []string{"listen", "address already in use", "choose another address"}},
-		{"admin port in use", func(w *world) { w.edit("paywall.yaml", admin, taken) }, nil, []string{"admin.listen", "address already in use"}},
-		{"store in a folder that is not there", func(w *world) { w.edit("paywall.yaml", "sqlite:paywall.db", "sqlite:gone/paywall.db") }, nil, []string{"store", "gone"}},
-		{"store in a folder that is a file", func(w *world) { w.edit("paywall.yaml", "sqlite:paywall.db", "sqlite:challenge.key/paywall.db") }, nil, []string{"store", "challenge.key"}},
-		{"store that is a folder", func(w *world) { w.mkdir("folder.db"); w.edit("paywall.yaml", "sqlite:paywall.db", "sqlite:folder.db") }, nil, []string{"store", "folder.db"}},
-		{"store that is something else", func(w *world) { w.edit("paywall.yaml", "sqlite:paywall.db", "sqlite:paywall.yaml") }, nil, []string{"store"}},
+		{"admin port in use", func(w *world) { w.edit(admin, taken) }, nil, []string{"admin.listen", "address already in use"}},
+		{"store in a folder that is not there", func(w *world) { w.edit("sqlite:paywall.db", "sqlite:gone/paywall.db") }, nil, []string{"store", "gone"}},
+		{"store in a folder that is a file", func(w *world) { w.edit("sqlite:paywall.db", "sqlite:challenge.key/paywall.db") }, nil, []string{"store", "challenge.key"}},
+		{"store that is a folder", func(w *world) { w.mkdir("folder.db"); w.edit("sqlite:paywall.db", "sqlite:folder.db") }, nil, []string{"store", "folder.db"}},
+		{"store that is something else", func(w *world) { w.edit("sqlite:paywall.db", "sqlite:paywall.yaml") }, nil, []string{"store"}},
 		{"no processor key", func(*world) {}, []string{"STRIPE_KEY="}, []string{":7: methods.stripe.key", "STRIPE_KEY"}},
 		{"publishable key", func(*world) {}, []string{"STRIPE_KEY=pk_test_1234567890"}, []string{":7: methods.stripe.key", "publishable"}},
 	} {
@@ -76,7 +76,7 @@ func TestServeRefusesToStart(t *testing.T) {
 		w := w.within(t)
 		w.mkdir("closed")
 		w.write("paywall.yaml", strings.Replace(config, "sqlite:paywall.db", "sqlite:closed/paywall.db", 1))
-		if err := os.Chmod(w.dir+"/closed", 0o500); err != nil { //nolint:gosec // a folder needs its x
+		if err := os.Chmod(w.dir+"/closed", 0o500); err != nil {
 			t.Fatal(err)
 		}
 		w.paywall("serve").want(t, 1, "store", "closed").oneLine(t)
@@ -130,7 +130,7 @@ func TestUpstreamIsUnreachable(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, release)
 			addr := freeAddrs(t, 1)[0]
-			w.edit("paywall.yaml", "upstreams:\n  api: {url: \"http://", "upstreams:\n  api: {url: \"http://"+addr+"\"}\n  old: {url: \"http://")
+			w.edit("upstreams:\n  api: {url: \"http://", "upstreams:\n  api: {url: \"http://"+addr+"\"}\n  old: {url: \"http://")
 			w.serve()
 			target := "/v1/reports/7"
 			if method == http.MethodPost {
@@ -246,7 +246,7 @@ func TestReload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.edit("paywall.yaml", "1.00 USD", "1.25 USD")
+	w.edit("1.00 USD", "1.25 USD")
 	reload("configuration reloaded")
 	if got := w.price(); got != "1.25 USD" {
 		t.Errorf("after a reload the price is %s, want 1.25 USD", got)
@@ -268,7 +268,7 @@ func TestReload(t *testing.T) {
 		{"receipts.pem", "gone.pem", "gone.pem"},
 	} {
 		text := w.read("paywall.yaml")
-		w.edit("paywall.yaml", c.piece, c.with)
+		w.edit(c.piece, c.with)
 		reload("configuration not reloaded")
 		if log := w.serving.out.String(); !strings.Contains(log, c.says) {
 			t.Errorf("the log does not say %q", c.says)
@@ -278,10 +278,10 @@ func TestReload(t *testing.T) {
 		}
 		w.write("paywall.yaml", text)
 	}
-	w.edit("paywall.yaml", "listen: ", "receipts: {ttl: 20m}\nlisten: ")
-	w.edit("paywall.yaml", "store: sqlite:paywall.db", "store: sqlite:other.db")
+	w.edit("listen: ", "receipts: {ttl: 20m}\nlisten: ")
+	w.edit("store: sqlite:paywall.db", "store: sqlite:other.db")
 	reload("these settings take effect after a restart")
-	w.edit("paywall.yaml", "sqlite:other.db", "sqlite:paywall.db")
+	w.edit("sqlite:other.db", "sqlite:paywall.db")
 	w.rest()
 	w.books()
 	w.serving.stop(t)

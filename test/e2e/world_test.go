@@ -121,14 +121,14 @@ func (w *world) write(name, text string) {
 	}
 }
 
-// edit replaces a piece of a file, which must be there.
-func (w *world) edit(name, piece, with string) {
+// edit replaces a piece of the configuration, which must be there.
+func (w *world) edit(piece, with string) {
 	w.t.Helper()
-	text := w.read(name)
+	text := w.read("paywall.yaml")
 	if !strings.Contains(text, piece) {
-		w.t.Fatalf("%s lacks %q", name, piece)
+		w.t.Fatalf("the configuration lacks %q", piece)
 	}
-	w.write(name, strings.Replace(text, piece, with, 1))
+	w.write("paywall.yaml", strings.Replace(text, piece, with, 1))
 }
 
 func (w *world) read(name string) string {
