@@ -148,7 +148,7 @@ func (d *demo) serve(ctx context.Context, quiet *Process, file string) error {
 		defer close(done)
 		d.ended <- d.server.run(running, func() { close(ready) })
 	}()
-	d.stops = append(d.stops, func() { stop(); <-done; t.close() })
+	d.stops = append(d.stops, func() { stop(); <-done; t.close() }) //nolint:contextcheck // the last spans leave after the context has ended
 	select {
 	case <-ready:
 		return nil

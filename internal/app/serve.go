@@ -26,7 +26,7 @@ func (c *serveCmd) Run(ctx context.Context, p *Process) error {
 	if err != nil {
 		return err
 	}
-	defer t.close()
+	defer t.close() //nolint:contextcheck // the last spans leave after the context has ended
 	s, err := newServer(ctx, cfg, c.Config, p, t)
 	if err != nil {
 		return shown(p, err)
