@@ -230,6 +230,14 @@ func TestA027_PlainHTTP(t *testing.T) {
 			quoted = h.credential(w.Result().Header)
 		}
 	}
+	for _, path := range []string{"/healthz", "/readyz", "/healthz?x=1", "/payments/pay_1", "/openapi.json"} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody)
+		w := httptest.NewRecorder()
+		public.ServeHTTP(w, r) // from a stranger
+		if probe := path == "/healthz" || path == "/readyz"; (w.Code == http.StatusOK) != probe {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
 	// The same credential was served once, from where it may come.
 	if n := h.play.Audit().Totals.Charges; n != 1 {
 		t.Errorf("%d charges, want 1", n)

@@ -95,6 +95,7 @@ func behindProxy(next http.Handler, trusted []netip.Prefix) http.Handler {
 		here := peer.IsLoopback()
 		switch {
 		case here && len(said) == 0:
+		case r.RequestURI == "/healthz", r.RequestURI == "/readyz": // probes come from anywhere and carry nothing
 		// One value: of several, it is not known which the proxy has written.
 		case (here || within(trusted, peer)) && len(said) == 1 && strings.EqualFold(said[0], "https"):
 		default:

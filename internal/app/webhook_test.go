@@ -182,7 +182,7 @@ func TestF118_Storm(t *testing.T) {
 				switch w := tell(t, public, body, signed(body)); w.Code {
 				case http.StatusOK:
 					return
-				case http.StatusInternalServerError:
+				case http.StatusInternalServerError, http.StatusServiceUnavailable:
 					time.Sleep(5 * time.Millisecond) // as the processor would, later
 				default:
 					t.Errorf("%d %s", w.Code, w.Body)
@@ -239,13 +239,33 @@ func TestF119_OutOfOrder(t *testing.T) {
 	reference := h.chargeOf(q.ID)
 	early := refundOf("evt_7", q)
 	early.object["payment_intent"] = reference
-	send(early)
+	body := early.body(t)
+	if w := tell(t, public, body, signed(body)); w.Code != http.StatusInternalServerError && w.Code != http.StatusOK {
+		t.Errorf("early: %d %s", w.Code, w.Body)
+	}
 	if now := h.payment(q.ID); now.State != payment.StatePending && now.State != payment.StateSettled {
 		t.Errorf("word of a refund that is none made it %s", now.State)
 	}
 	send(intent("evt_8", "payment_intent.succeeded", q, reference))
 	if now := h.payment(q.ID); now.State != payment.StateSettled || now.Reference != reference {
 		t.Errorf("after word of its charge it is %s", now.State)
+	}
+	// A refund is word that comes again until the payment is not in doubt.
+	q = h.doubtful("/v1/reports/9")
+	h.processorCall("/v1/refunds", "payment_intent="+h.chargeOf(q.ID))
+	refund := refundOf("evt_9", q)
+	refund.object["payment_intent"] = h.chargeOf(q.ID)
+	body = refund.body(t)
+	if w := tell(t, public, body, signed(body)); w.Code == http.StatusOK && h.payment(q.ID).State != payment.StateRefunded {
+		t.Errorf("it was taken while the payment is %s, and does not come again", h.payment(q.ID).State)
+	}
+	send(intent("evt_10", "payment_intent.succeeded", q, h.chargeOf(q.ID)))
+	h.until("taken", func() bool { return tell(t, public, body, signed(body)).Code == http.StatusOK })
+	if now := h.payment(q.ID); now.State != payment.StateRefunded {
+		t.Errorf("taken, and it is %s", now.State)
+	}
+	if n := h.play.Audit().Totals.Refunds; n != 2 {
+		t.Errorf("%d refunds, want the two that were made at the processor", n)
 	}
 	h.whole()
 }
