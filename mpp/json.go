@@ -60,6 +60,10 @@ func checkNumbers(data []byte) error {
 
 // textEnd is the index behind the string that begins at i, or the end of data.
 func textEnd(data []byte, i int) int {
+	// Most strings have no escapes, and the longest of them never do.
+	if n := bytes.IndexByte(data[i+1:], '"'); n >= 0 && bytes.IndexByte(data[i+1:i+1+n], '\\') < 0 {
+		return i + n + 2
+	}
 	for i++; i < len(data); i++ {
 		switch data[i] {
 		case '\\':
@@ -118,7 +122,7 @@ func split(data []byte) (map[string]json.RawMessage, error) {
 	if len(data) < 2 || data[0] != '{' || data[len(data)-1] != '}' {
 		return nil, errNoObject
 	}
-	m := make(map[string]json.RawMessage, 16)
+	m := make(map[string]json.RawMessage, 8)
 	for i := skipSpace(data, 1); data[i] != '}'; i = skipSpace(data, i) {
 		if data[i] != '"' {
 			return nil, errNoObject
