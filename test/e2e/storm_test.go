@@ -68,7 +68,7 @@ func TestStorm(t *testing.T) {
 	var wg sync.WaitGroup
 	results := make([][]bought, clients)
 	stop := make(chan struct{})
-	ctx, cancel := context.WithTimeout(t.Context(), 150*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(kills)*3*time.Second)
 	defer cancel()
 	for i := range clients {
 		c := &client{id: i, agent: newAgent(t, w, ""), public: w.public, rng: rand.New(rand.NewPCG(seed, uint64(i)+2))}
