@@ -178,12 +178,12 @@ func TestF118_Storm(t *testing.T) {
 		}
 		wg.Go(func() {
 			body := refundOf(id, p).body(t)
-			for range 200 {
+			for range 500 {
 				switch w := tell(t, public, body, signed(body)); w.Code {
 				case http.StatusOK:
 					return
 				case http.StatusInternalServerError, http.StatusServiceUnavailable:
-					time.Sleep(5 * time.Millisecond) // as the processor would, later
+					time.Sleep(20 * time.Millisecond) // as the processor would, later
 				default:
 					t.Errorf("%d %s", w.Code, w.Body)
 					return
