@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -123,7 +124,19 @@ func sameName(next http.Handler, trusted []netip.Prefix) http.Handler {
 	})
 }
 
-func peerAddr(r *http.Request) netip.Addr { return addrOf(r.RemoteAddr) }
+type peerKey struct{}
+
+// withPeer reads the address of a connection once for all of its requests.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, addrOf(c.RemoteAddr().String()))
+}
+
+func peerAddr(r *http.Request) netip.Addr {
+	if a, ok := r.Context().Value(peerKey{}).(netip.Addr); ok {
+		return a
+	}
+	return addrOf(r.RemoteAddr)
+}
 
 func addrOf(addrPort string) netip.Addr {
 	ap, err := netip.ParseAddrPort(addrPort)

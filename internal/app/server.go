@@ -226,7 +226,7 @@ func (s *server) httpServer(h http.Handler) *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: l.ReadHeader, IdleTimeout: l.Idle, MaxHeaderBytes: int(l.HeaderBytes),
+		Handler: h, ConnContext: withPeer, ReadHeaderTimeout: l.ReadHeader, IdleTimeout: l.Idle, MaxHeaderBytes: int(l.HeaderBytes),
 		Protocols: &protocols, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 100},
 		ErrorLog: slog.NewLogLogger(s.env.logger.Handler(), slog.LevelDebug),
 	}

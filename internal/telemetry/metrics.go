@@ -1,7 +1,10 @@
 package telemetry
 
 import (
+	"maps"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +19,9 @@ import (
 type Metrics struct {
 	reg    *prometheus.Registry
 	routes routes
+	// series is replaced as a whole; finding guards the replacing.
+	series  atomic.Pointer[map[seriesKey]*series]
+	finding sync.Mutex
 
 	requests    *prometheus.CounterVec
 	took        *prometheus.HistogramVec
@@ -104,13 +110,52 @@ func (m *Metrics) Routes(ids ...string) { m.routes.replace(ids) }
 // Request counts a request that is over: the id of its route, empty for none,
 // and one of the gate's outcomes.
 func (m *Metrics) Request(route, outcome string, took time.Duration) {
-	outcome = knownOutcome(outcome)
-	m.requests.WithLabelValues(m.routes.label(route), outcome).Inc()
-	m.took.WithLabelValues(outcome).Observe(took.Seconds())
+	s := m.find(seriesKey{m.routes.label(route), knownOutcome(outcome)})
+	s.requests.Inc()
+	s.took.Observe(took.Seconds())
 }
 
 // Challenge counts an answer with fresh challenges.
-func (m *Metrics) Challenge(route string) { m.challenges.WithLabelValues(m.routes.label(route)).Inc() }
+func (m *Metrics) Challenge(route string) {
+	m.find(seriesKey{m.routes.label(route), ""}).challenges.Inc()
+}
+
+type seriesKey struct{ route, outcome string }
+
+// series are the counters of one route and outcome, or, without an outcome, that
+// of its challenges. To look them up by their labels costs more than all else
+// that a cheap answer takes here.
+type series struct {
+	requests, challenges prometheus.Counter
+	took                 prometheus.Observer
+}
+
+// find returns the counters of known labels; there are few, and they stay.
+func (m *Metrics) find(k seriesKey) *series {
+	if known := m.series.Load(); known != nil {
+		if s, ok := (*known)[k]; ok {
+			return s
+		}
+	}
+	m.finding.Lock()
+	defer m.finding.Unlock()
+	next := map[seriesKey]*series{}
+	if known := m.series.Load(); known != nil {
+		maps.Copy(next, *known)
+	}
+	s, ok := next[k]
+	if !ok {
+		s = &series{}
+		if k.outcome == "" {
+			s.challenges = m.challenges.WithLabelValues(k.route)
+		} else {
+			s.requests, s.took = m.requests.WithLabelValues(k.route, k.outcome), m.took.WithLabelValues(k.outcome)
+		}
+		next[k] = s
+		m.series.Store(&next)
+	}
+	return s
+}
 
 // Refused counts a payment that was refused or put off.
 func (m *Metrics) Refused(k payment.Kind) { m.refusals.WithLabelValues(k.String()).Inc() }

@@ -47,7 +47,7 @@ log: {level: %[5]s}
 
 func newProduct(ctx context.Context, root, profiles string, b *behind) (*product, error) {
 	p := &product{binary: filepath.Join(root, "paywall"), dir: root, api: b.api, processor: b.processor, profiles: profiles}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", p.binary, "paywall/cmd/paywall") //nolint:gosec // our own command
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "nomsgpack", "-trimpath", "-ldflags", "-s -w", "-o", p.binary, "paywall/cmd/paywall") //nolint:gosec // our own command
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build: %w\n%s", err, out)
