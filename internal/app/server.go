@@ -118,7 +118,7 @@ func (s *server) open(ctx context.Context, now func() time.Time) error {
 
 func limitsOf(l config.Limits) gate.Limits {
 	return gate.Limits{
-		Challenges: l.ChallengesPerSecond, Burst: l.Burst, Failures: l.FailedPerMinute, Body: l.Body,
+		Challenges: l.ChallengesPerSecond, Burst: l.Burst, Failures: l.FailedPerMinute, Settling: l.InFlightPerClient, Body: l.Body,
 		Answer: l.Answer, Answers: l.Answers, AnswerFor: l.AnswerFor, WriteStall: l.WriteStall,
 	}
 }

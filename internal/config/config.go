@@ -165,7 +165,8 @@ type Settlement struct{ Patience, Attempt time.Duration }
 type Limits struct {
 	ChallengesPerSecond, Burst, FailedPerMinute int
 	Connections, ConnectionsPerClient           int
-	InFlight, Queue, Dispatches                 int
+	InFlight, InFlightPerClient                 int
+	Queue, Dispatches                           int
 	Body, HeaderBytes, Credential               int64
 	Answer, Answers                             int64
 	ReadHeader, ReadBody, WriteStall, Idle      time.Duration

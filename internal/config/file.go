@@ -114,6 +114,7 @@ type limitsFile struct {
 	HeaderBytes          size     `yaml:"header_bytes" default:"32KiB" min:"8KiB" max:"1MiB" caution:"32KiB" doc:"Request header, all fields together; 4 KiB more than credential at least."`
 	Credential           size     `yaml:"credential" default:"8KiB" min:"4KiB" max:"16KiB" caution:"8KiB" doc:"Payment credential."`
 	InFlight             count    `yaml:"in_flight" default:"32" caution:"32" doc:"Calls to the processor at once."`
+	InFlightPerClient    count    `yaml:"in_flight_per_client" default:"8" caution:"8" doc:"Of these, for one client; raise it where all clients come from one address."`
 	Queue                count    `yaml:"queue" default:"256" caution:"256" doc:"Settlements that wait for a place, each for at most two seconds."`
 	Dispatches           count    `yaml:"dispatches" default:"3" max:"10" caution:"3" doc:"How often one payment is handed to the upstream at most."`
 	ReadHeader           duration `yaml:"read_header" default:"5s" min:"100ms" max:"1m" caution:"5s" doc:"How long a client may take to send its header."`

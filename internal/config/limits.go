@@ -22,7 +22,7 @@ func (c *checker) limits() {
 	c.out.Limits = Limits{
 		ChallengesPerSecond: int(in.ChallengesPerSecond), Burst: int(in.Burst), FailedPerMinute: int(in.FailedPerMinute),
 		Connections: int(in.Connections), ConnectionsPerClient: int(in.ConnectionsPerClient),
-		InFlight: int(in.InFlight), Queue: int(in.Queue), Dispatches: int(in.Dispatches),
+		InFlight: int(in.InFlight), InFlightPerClient: int(in.InFlightPerClient), Queue: int(in.Queue), Dispatches: int(in.Dispatches),
 		Body: int64(in.Body), HeaderBytes: int64(in.HeaderBytes), Credential: int64(in.Credential),
 		Answer: int64(in.Answer), Answers: int64(in.Answers), AnswerFor: time.Duration(in.AnswerFor),
 		ReadHeader: time.Duration(in.ReadHeader), ReadBody: time.Duration(in.ReadBody),

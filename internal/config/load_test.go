@@ -64,7 +64,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := config.Limits{
 		ChallengesPerSecond: 50, Burst: 100, FailedPerMinute: 30, Connections: 4096, ConnectionsPerClient: 64,
-		InFlight: 32, Queue: 256, Dispatches: 3, Body: 1 << 20, HeaderBytes: 32 << 10, Credential: 8 << 10,
+		InFlight: 32, InFlightPerClient: 8, Queue: 256, Dispatches: 3, Body: 1 << 20, HeaderBytes: 32 << 10, Credential: 8 << 10,
 		Answer: 1 << 20, Answers: 32 << 20, AnswerFor: 15 * time.Minute,
 		ReadHeader: 5 * time.Second, ReadBody: time.Minute, WriteStall: 30 * time.Second, Idle: time.Minute,
 	}

@@ -41,6 +41,7 @@ limits:
   connections: 8192
   connections_per_client: 8192
   in_flight: 512
+  in_flight_per_client: 512
   queue: 512
 log: {level: %[5]s}
 `
