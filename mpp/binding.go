@@ -137,24 +137,26 @@ func validKeyID(s string) bool {
 	return s != "" && len(s) <= 32
 }
 
-// verify recomputes c's id under the named key. An unknown key costs the same
-// work as a known one, so that key ids cannot be probed by time.
-func (r *KeyRing) verify(keyID string, c *Challenge) bool {
-	k, known := r.byID[keyID]
-	if !known {
-		k = r.current
-	}
+// verify recomputes c's id under every key and returns the id of the one that
+// made it. Nothing that c says is read for that, and the work is the same
+// whichever key it is, if any.
+func (r *KeyRing) verify(c *Challenge) (keyID string, ok bool) {
 	if checkSlots(c) != nil {
-		return false
+		return "", false
 	}
-	s, ok := k.pool.Get().(*scratch)
-	if !ok {
-		return false
+	for id, k := range r.byID {
+		s, have := k.pool.Get().(*scratch)
+		if !have {
+			continue
+		}
+		s.msg = appendSlots(s.msg[:0], c)
+		s.seal(s.msg)
+		if hmac.Equal(s.id[:], []byte(c.ID)) {
+			keyID, ok = id, true
+		}
+		k.pool.Put(s)
 	}
-	defer k.pool.Put(s)
-	s.msg = appendSlots(s.msg[:0], c)
-	s.seal(s.msg)
-	return hmac.Equal(s.id[:], []byte(c.ID)) && known
+	return keyID, ok
 }
 
 // seal writes the id of msg to s.id.

@@ -278,13 +278,17 @@ func (d *dialect) Credential(r *http.Request, sc payment.Scope, now time.Time) (
 		return none, refuse(payment.KindMalformedCredential, "The credential cannot be read.", err)
 	}
 	const foreign = "The challenge is not one of ours for this request."
-	// Read before it is trusted, only to choose a key in memory.
-	scope, opaqueErr := openOpaque(c.Challenge.Opaque)
-	if !d.cfg.Keys.verify(scope["k"], &c.Challenge) {
+	key, bound := d.cfg.Keys.verify(&c.Challenge)
+	if !bound {
 		return none, refuse(payment.KindInvalidChallenge, foreign, errors.New("binding"))
 	}
-	if opaqueErr != nil {
-		return none, refuse(payment.KindInvalidChallenge, foreign, opaqueErr)
+	// Not read before it is trusted: what is forged is not worth the work.
+	scope, err := openOpaque(c.Challenge.Opaque)
+	if err != nil {
+		return none, refuse(payment.KindInvalidChallenge, foreign, err)
+	}
+	if scope["k"] != key {
+		return none, refuse(payment.KindInvalidChallenge, foreign, errors.New("key"))
 	}
 	want := d.header
 	if want == "" {
