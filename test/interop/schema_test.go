@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"maps"
@@ -25,6 +26,9 @@ import (
 // the token endpoints are answered here.
 type schemaCheck struct {
 	url, mock string
+	// answers, if set, says in stripe-mock's place what comes of a request that
+	// was held to the schema; it has the preview endpoints, too.
+	answers http.Handler
 
 	mu      sync.Mutex      // guards what follows
 	made    map[string]bool // "METHOD /path" with ids replaced, of accepted requests
@@ -49,14 +53,24 @@ func newSchemaCheck(t *testing.T) *schemaCheck {
 	return s
 }
 
-var ids = regexp.MustCompile(`/(pi|ch|re|txn|acct|evt|cus)_[A-Za-z0-9_]+`)
+var ids = regexp.MustCompile(`/(pi|ch|re|dp|du|txn|acct|evt|cus)_[A-Za-z0-9_]+`)
 
 func (s *schemaCheck) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.answers != nil && strings.Contains(r.URL.Path, "/shared_payment/") {
+		s.answers.ServeHTTP(w, r)
+		return
+	}
 	if strings.Contains(r.URL.Path, "/shared_payment/") {
 		w.WriteHeader(http.StatusNotFound)
 		io.WriteString(w, `{"error":{"type":"invalid_request_error","code":"resource_missing"}}`)
 		return
 	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	resp, sent, err := s.forward(r)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
@@ -76,6 +90,11 @@ func (s *schemaCheck) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refused = append(s.refused, fmt.Sprintf("%s?%s %s: %d %s", call, r.URL.RawQuery, sent, resp.StatusCode, answer))
 	}
 	s.mu.Unlock()
+	if s.answers != nil {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		s.answers.ServeHTTP(w, r)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Request-Id", resp.Header.Get("Request-Id"))
 	w.WriteHeader(resp.StatusCode)
