@@ -277,3 +277,41 @@ func TestC085_OverridesAndIdentities(t *testing.T) {
 		}
 	}
 }
+
+// B063: an answer that breaks off in its body is no delivery: the same
+// credential has it again, from the beginning.
+func TestB063_BrokenOffInTheBody(t *testing.T) {
+	h := newHouse(t)
+	router := h.router(map[string]string{"GET /a": "1.00 USD"})
+	r := h.paid(router, "GET", "/a", "")
+	h.api.set(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		io.WriteString(w, "half")
+	})
+	func() {
+		defer func() { recover() }()
+		router.ServeHTTP(httptest.NewRecorder(), r)
+	}()
+	h.api.set(nil)
+	if w := do(router, r); w.Code != http.StatusOK || w.Body.String() != "served GET /a" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if h.api.count() != 2 {
+		t.Errorf("%d executions, want 2", h.api.count())
+	}
+	h.settled(1, 0)
+}
+
+// C101: cookies are the upstream's and stay as they are; we set none.
+func TestC101_Cookies(t *testing.T) {
+	h := newHouse(t)
+	router := h.router(map[string]string{"GET /a": "1.00 USD"})
+	if w := do(router, request(t, "GET", "/a", "")); len(w.Header().Values("Set-Cookie")) > 0 {
+		t.Error("a challenge sets a cookie")
+	}
+	h.api.set(func(w http.ResponseWriter, _ *http.Request) { w.Header().Add("Set-Cookie", "theirs=1; Path=/") })
+	w := do(router, h.paid(router, "GET", "/a", ""))
+	if got := w.Header().Values("Set-Cookie"); len(got) != 1 || got[0] != "theirs=1; Path=/" {
+		t.Errorf("cookies %q", got)
+	}
+}
