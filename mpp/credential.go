@@ -161,6 +161,12 @@ func decodeCredential(token string, limit int) (Credential, error) {
 	if err != nil {
 		return Credential{}, malformed(err)
 	}
+	return readCredential(data, decodeEcho)
+}
+
+// readCredential reads the object that a credential is on every transport; they
+// differ in how the challenge is written.
+func readCredential(data []byte, challenge func(json.RawMessage) (Challenge, error)) (Credential, error) {
 	if err := checkObject(data); err != nil {
 		return Credential{}, malformed(err)
 	}
@@ -175,7 +181,7 @@ func decodeCredential(token string, limit int) (Credential, error) {
 	if len(c.Payload) == 0 || c.Payload[0] != '{' {
 		return Credential{}, malformed(errors.New("payload is not an object"))
 	}
-	if c.Challenge, err = decodeEcho(top["challenge"]); err != nil {
+	if c.Challenge, err = challenge(top["challenge"]); err != nil {
 		return Credential{}, malformed(err)
 	}
 	return c, nil

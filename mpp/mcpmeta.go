@@ -33,24 +33,7 @@ func ParseMeta(data []byte) (Credential, error) {
 	if len(data) > MaxCredentialBytes {
 		return Credential{}, malformed(errors.New("too long"))
 	}
-	if err := checkObject(data); err != nil {
-		return Credential{}, malformed(err)
-	}
-	top, err := members(data, "challenge", "payload", "source")
-	if err != nil {
-		return Credential{}, malformed(err)
-	}
-	c := Credential{Payload: top["payload"]}
-	if c.Source, err = text(top, "source"); err != nil {
-		return Credential{}, malformed(err)
-	}
-	if len(c.Payload) == 0 || c.Payload[0] != '{' {
-		return Credential{}, malformed(errors.New("payload is not an object"))
-	}
-	if c.Challenge, err = decodeNative(top["challenge"]); err != nil {
-		return Credential{}, malformed(err)
-	}
-	return c, nil
+	return readCredential(data, decodeNative)
 }
 
 // MCPCredential finds the credential of a JSON-RPC request: in params._meta, where
