@@ -601,15 +601,11 @@ func TestProblemTable(t *testing.T) {
 	h := newHouse(t)
 	router := h.router(map[string]string{"GET /a": "1.00 USD"})
 	for _, k := range payment.Kinds() {
-		if k == payment.KindPaymentRequired || k == payment.KindBadRequest {
-			continue
+		if k == payment.KindPaymentRequired || k == payment.KindBadRequest || k.Unsettled() {
+			continue // no rail declines with these; the table itself is walked in problem_test.go
 		}
 		t.Run(k.String(), func(t *testing.T) {
-			class := payment.OutcomeDeclined
-			if k.Unsettled() {
-				t.Skip("not a decline")
-			}
-			h.rail.Script("charge", paymenttest.Reply{Outcome: payment.Outcome{Class: class, Kind: k, Reason: "test"}})
+			h.rail.Script("charge", paymenttest.Reply{Outcome: payment.Outcome{Class: payment.OutcomeDeclined, Kind: k, Reason: "test"}})
 			w := do(router, h.paid(router, "GET", "/a", ""))
 			if w.Code < 400 || !strings.Contains(w.Body.String(), k.String()) {
 				t.Errorf("%d %s", w.Code, w.Body)

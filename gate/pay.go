@@ -105,6 +105,14 @@ func (x *exchange) remember(cred payment.Credential) error {
 	if len(fields) > 1 || len(fields[0]) == 0 || len(fields[0]) > 255 {
 		return &payment.Error{Kind: payment.KindBadRequest, Detail: "The Idempotency-Key must be one value of 1 to 255 bytes."}
 	}
+	// What cannot be a proof is refused before anything is stored for it.
+	for _, m := range x.route.methods {
+		if m.Name() == cred.Offer.Method {
+			if _, err := m.Inspect(cred); err != nil {
+				return err //nolint:wrapcheck // *payment.Error, made for the payer
+			}
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), 10*time.Second)
 	defer cancel()
 	key := fields[0]
@@ -191,13 +199,18 @@ func (x *exchange) failed(dw *deliveryWriter, hash string, aborted bool) {
 		// again, but its answer is here: it waits for the payer, who is refunded if
 		// it does not come.
 		if a := dw.answer(); a != nil {
-			pay, id := dw.pay, dw.receiptID
-			a.owed = func(ctx context.Context, collected bool) error {
+			g, pay, id := x.g, dw.pay, dw.receiptID
+			a.owed = func(ctx context.Context, collected bool) {
+				var err error
 				if collected {
-					return x.g.cfg.Processor.Delivered(ctx, pay, id) //nolint:wrapcheck // logged as it is
+					err = g.cfg.Processor.Delivered(ctx, pay, id)
+				} else {
+					_, err = g.cfg.Processor.Undelivered(ctx, pay, false, "not_collected")
 				}
-				_, err := x.g.cfg.Processor.Undelivered(ctx, pay, false, "not_collected")
-				return err //nolint:wrapcheck // logged as it is
+				if err != nil {
+					// Recovery takes it up when the lease is over.
+					g.cfg.Logger.WarnContext(ctx, "the end of a delivery was not stored", "payment", pay.ID, "collected", collected, "err", err)
+				}
 			}
 			x.g.stash.put(hash, a)
 			return

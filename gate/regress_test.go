@@ -315,3 +315,20 @@ func TestC101_Cookies(t *testing.T) {
 		t.Errorf("cookies %q", got)
 	}
 }
+
+// I12: what cannot be a proof of payment leaves nothing in the store, also when
+// it comes with an Idempotency-Key.
+func TestA016_MalformedProofUnderAKey(t *testing.T) {
+	keys := &keysInMemory{}
+	h := newHouse(t, func(gc *gate.Config, _ *payment.Config) { gc.Keys = keys })
+	router := h.router(map[string]string{"POST /a": "1.00 USD"})
+	r := request(t, "POST", "/a", "x")
+	r.Header.Set("Authorization", h.credential(h.challenge(router, "POST", "/a", "x"), ""))
+	r.Header.Set("Idempotency-Key", "k")
+	if w := do(router, r); w.Code != http.StatusPaymentRequired || !strings.Contains(w.Body.String(), "invalid-payload") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	if len(keys.rows) != 0 {
+		t.Error("a row was written")
+	}
+}

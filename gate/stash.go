@@ -14,7 +14,7 @@ type answer struct {
 	body   []byte
 	// owed, if set, ends a delivery that the payer has not had yet: collected, or
 	// given up and refunded.
-	owed func(ctx context.Context, collected bool) error
+	owed func(ctx context.Context, collected bool)
 
 	hash  string
 	until time.Time
@@ -128,8 +128,7 @@ func (s *stash) giveUp(a *answer) {
 	s.ending.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
-		// What fails here is taken up by recovery when the lease is over.
-		_ = end(ctx, false)
+		end(ctx, false)
 	})
 }
 
@@ -146,8 +145,7 @@ func (s *stash) release(a *answer, sent bool) {
 		s.mu.Unlock()
 		ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 		defer cancel()
-		// What fails here is taken up by recovery when the lease is over.
-		_ = end(ctx, true)
+		end(ctx, true)
 		return
 	case a.readers > 0:
 	case a.left:
