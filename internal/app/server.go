@@ -169,15 +169,20 @@ func (s *server) run(ctx context.Context, ready func()) error {
 		s.env.logger.InfoContext(ctx, "recovery before start", "moved", n, "err", err)
 	}
 	cancel()
-	if err := s.readRevocations(ctx); err != nil {
-		s.env.logger.ErrorContext(ctx, "revocations not read", "err", err)
+	revoked, err := s.followRevocations(ctx, 0)
+	if err != nil {
+		// Without them the receipts of returned payments would open doors again.
+		if admin != nil {
+			err = errors.Join(err, admin.Close())
+		}
+		return errors.Join(err, public.Close(), s.store.Close())
 	}
 	s.recovered.Store(true)
 
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var wg sync.WaitGroup
 	wg.Go(func() { s.processor.Run(background, 0) })
-	wg.Go(func() { s.watchRevocations(background) })
+	wg.Go(func() { s.watchRevocations(background, revoked) })
 	wg.Go(func() { s.telemetry.watchPending(background, s.store) })
 
 	failed := make(chan error, 2)
@@ -310,12 +315,7 @@ func (s *server) operator() *operator {
 // revocationEvery is how often refunds and disputes of other makers are looked for.
 const revocationEvery = 2 * time.Second
 
-// readRevocations catches up with the outbox.
-func (s *server) readRevocations(ctx context.Context) error {
-	_, err := s.followRevocations(ctx, 0)
-	return err
-}
-
+// followRevocations catches up with the outbox from a position and returns the next.
 func (s *server) followRevocations(ctx context.Context, after int64) (int64, error) {
 	for {
 		page, err := s.store.Events(ctx, after, 1000)
@@ -339,10 +339,9 @@ func (s *server) followRevocations(ctx context.Context, after int64) (int64, err
 	}
 }
 
-func (s *server) watchRevocations(ctx context.Context) {
+func (s *server) watchRevocations(ctx context.Context, after int64) {
 	tick := time.NewTicker(revocationEvery)
 	defer tick.Stop()
-	after := int64(0)
 	for {
 		select {
 		case <-ctx.Done():
