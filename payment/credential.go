@@ -21,6 +21,9 @@ type Credential struct {
 	// Hash is the unpadded base64url SHA-256 of the parsed credential in
 	// canonical form: two spellings of one credential have one hash.
 	Hash string
+	// Payer is the payer's public name at the offer's network, such as an address,
+	// as the protocol has proved it; empty when nobody says.
+	Payer string
 	// Expires is when the challenge ends. A claim made before it completes after it.
 	Expires time.Time
 }

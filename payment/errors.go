@@ -106,6 +106,8 @@ type Error struct {
 	Detail string
 	// PaymentID is set when a record exists that the payer can come back to.
 	PaymentID string
+	// Reason is a short stable code for programs, such as "insufficient_funds".
+	Reason string
 	// RetryAfter is when it is worth coming back; zero when it is not.
 	RetryAfter time.Duration
 	Err        error

@@ -46,6 +46,24 @@ type Method interface {
 	Refund(ctx context.Context, p Payment) Outcome
 }
 
+// Holder is a [Method] that can promise the money before it is taken. It states
+// [Offer.Hold] in offers for quotes that ask for it.
+type Holder interface {
+	Method
+
+	// Hold makes sure that the money can be taken and takes none:
+	// [OutcomeSucceeded] is the promise. Repeating it must be harmless.
+	Hold(ctx context.Context, p Payment, in Intent) Outcome
+
+	// Capture takes p.Amount, which is the intent's amount or, of a metered offer,
+	// less. It makes one attempt; repeating it must be harmless.
+	Capture(ctx context.Context, p Payment, in Intent) Outcome
+
+	// Release gives up the promise of a payment whose capture was never begun.
+	// [OutcomeVoided] is proof that nothing can be taken any more.
+	Release(ctx context.Context, p Payment, in Intent) Outcome
+}
+
 // Intent describes one money call, byte for byte.
 type Intent struct {
 	// Account and Key address it at the rail. The key is derived from account

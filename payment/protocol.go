@@ -38,3 +38,19 @@ type Dialect interface {
 	// header of a successful answer. token is our signed receipt, or empty.
 	Receipt(h http.Header, p Payment, token string) error
 }
+
+// Explainer is a [Dialect] that says why a credential was refused, and speaks in
+// bodies of answers too.
+type Explainer interface {
+	Dialect
+
+	// Refuse is called instead of Challenge for a credential that this dialect
+	// read and e refuses. Of a kind that is [Kind.Unsettled] it must not ask for
+	// another payment. status replaces what e.Kind stands for; zero keeps that.
+	Refuse(h http.Header, r *http.Request, s Scope, e *Error, now time.Time) (status int, err error)
+
+	// Members are JSON object members, without braces, for the body of a 402:
+	// `"x402Version":1,"accepts":[…]`, or nil. e is nil for a request that
+	// presented nothing.
+	Members(r *http.Request, s Scope, e *Error) []byte
+}

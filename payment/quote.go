@@ -20,6 +20,10 @@ type Quote struct {
 	// Version tells two quotes of one amount apart, for instance after a
 	// change of terms. It is bound into challenges.
 	Version string
+	// Hold asks for offers whose money is taken only once the goods are made, from
+	// the rails that can (see [Holder]). Metered asks for offers with Amount as a
+	// ceiling, of which what was used is taken; it implies Hold.
+	Hold, Metered bool
 	// Terms are the seller's side of the settlement. They never appear in an offer on the wire.
 	Terms Terms
 }
@@ -51,6 +55,13 @@ type Offer struct {
 	Amount money.Amount
 	// Recipient is the rail's public name for the seller, if it has one.
 	Recipient string
+	// Network names where the money moves: a CAIP-2 id for a chain; empty is the rail.
+	Network string
+	// Protocol is the one [Protocol] that can carry the offer; empty is any.
+	Protocol string
+	// Hold says that the money is taken once the goods are made: the credential goes
+	// to [Processor.Hold] and not to Charge. Metered says that Amount is a ceiling.
+	Hold, Metered bool
 	// Details is a JSON object in canonical form (RFC 8785) of what the rail
 	// tells payers, such as {"networkId":…,"paymentMethodTypes":[…]}; nil for none.
 	Details json.RawMessage

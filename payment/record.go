@@ -29,6 +29,13 @@ type Payment struct {
 	Scope       Scope
 	Amount      money.Amount
 	Description string
+	// Payer and Network are the payer's public name and where it is one; empty when
+	// the rail has none.
+	Payer, Network string
+	// Held says that the money is taken once the goods are made. Such a payment is
+	// pending until then, and authorized while what was decided to be taken, Amount,
+	// is being taken.
+	Held bool
 
 	// Key is the rail's idempotency key; Intent the sealed outgoing request,
 	// dropped once the payment is settled, failed or voided.

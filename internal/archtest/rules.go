@@ -30,6 +30,8 @@ var house = []houseRule{
 	{"payment", []string{core, "money"}},
 
 	// Rails, prices and stores stand on the core and do not know the wire.
+	// This rail speaks x402 to its facilitators.
+	{"methods/facilitator", []string{"x402/...", "payment", "money"}},
 	{"methods/...", []string{"payment", "money"}},
 	{"pricing/...", []string{"payment", "money"}},
 	{"sqlstore/...", []string{"payment", "checkout", "money"}},
@@ -40,12 +42,11 @@ var house = []houseRule{
 	{"gate/gingate", []string{"gate", "payment", "money"}},
 	{"gate/...", []string{"payment", "money"}},
 	{"mpp/...", []string{"payment", "money"}},
-	{"x402/facilitator", []string{"x402", "payment", "money"}},
-	{"x402/...", []string{"payment", "money"}},
+	{"x402/...", []string{"x402/...", "payment", "money"}},
 	{"openapi/...", []string{"payment", "money"}},
 	{"receipts/...", []string{"payment", "money"}},
 	// The paying side stands above the codecs, as the command does for the selling side.
-	{"wallet/...", []string{"mpp", "payment", "money"}},
+	{"wallet/...", []string{"mpp", "x402/...", "payment", "money"}},
 	{"ucp/...", []string{"ucp/...", "checkout", "payment", "money"}},
 
 	// The stand-ins are other people's servers: they share no product code, or
@@ -93,6 +94,12 @@ var libraries = []libraryRule{
 		[]string{"methods/stripe", "test/..."},
 		false,
 		"the processor's types stay behind payment.Method",
+	},
+	{
+		"github.com/decred/dcrd/dcrec/secp256k1",
+		[]string{"x402/evm", "sandbox/facilitator", "test/..."},
+		true,
+		"one place knows curves; the stand-in checks by itself",
 	},
 	{"modernc.org/sqlite", []string{"sqlstore/...", "test/..."}, false, "drivers stay behind payment.Store"},
 	{"github.com/jackc/pgx", []string{"sqlstore/...", "test/..."}, false, "drivers stay behind payment.Store"},
