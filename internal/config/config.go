@@ -35,6 +35,7 @@ type Config struct {
 	// Routes are in the order of the file; the order decides nothing.
 	Routes     []Route
 	Challenge  Challenge
+	X402       X402
 	ReceiptTTL time.Duration
 	Settlement Settlement
 	Limits     Limits
@@ -92,14 +93,21 @@ type Keys struct {
 }
 
 // Methods are the ways to pay that are set up; nil ones are not.
-type Methods struct{ Stripe *Stripe }
+type Methods struct {
+	Stripe       *Stripe
+	Facilitators []Facilitator
+}
 
 // Names lists them in the order they are offered.
 func (m Methods) Names() []string {
+	var names []string
 	if m.Stripe != nil {
-		return []string{"stripe"}
+		names = append(names, "stripe")
 	}
-	return nil
+	for _, f := range m.Facilitators {
+		names = append(names, f.Name)
+	}
+	return names
 }
 
 // Stripe is the rail of Shared Payment Tokens.
@@ -112,6 +120,7 @@ type Stripe struct {
 	// BaseURL and APIVersion are empty for the method's own.
 	BaseURL, APIVersion string
 	SPTParam            string
+	ManualCapture       bool
 	Account             string
 	StatementSuffix     string
 	Metadata            map[string]string
@@ -213,7 +222,10 @@ type Route struct {
 	Redeliver *bool
 	Accept    []int
 	Pass      payment.Pass
-	Terms     payment.Terms
+	// Settle is "auto", "before", "hold" or "metered"; Meter is set with the last.
+	Settle string
+	Meter  *Meter
+	Terms  payment.Terms
 	// BodyLimit is zero for the limit of all routes.
 	BodyLimit int64
 	// Line is that of the route, and PriceLine that of its rule of pricing.

@@ -273,7 +273,7 @@ func (d *decoder) table(n *yaml.Node, path string, v reflect.Value) {
 func (d *decoder) list(n *yaml.Node, path string, v reflect.Value, tag reflect.StructTag) {
 	v.SetZero() // a list that is given replaces the default
 	switch {
-	case n.Kind == yaml.ScalarNode && strings.HasSuffix(tag.Get("yaml"), ",one"):
+	case n.Kind != yaml.SequenceNode && strings.HasSuffix(tag.Get("yaml"), ",one"):
 		item := reflect.New(v.Type().Elem()).Elem()
 		d.value(n, path, item, tag)
 		v.Set(reflect.Append(v, item))

@@ -17,6 +17,7 @@ type file struct {
 	Routes         []routeFile             `yaml:"routes" type:"list" doc:"What is sold and what is free. Requests that no route matches are refused. Of several that match, the one whose requests are all matched by the others decides; two of which neither is the narrower are an error."`
 	Window         windowFile              `yaml:"window"`
 	Challenge      challengeFile           `yaml:"challenge"`
+	X402           x402File                `yaml:"x402"`
 	Receipts       receiptsFile            `yaml:"receipts"`
 	Settlement     settlementFile          `yaml:"settlement"`
 	Limits         limitsFile              `yaml:"limits"`
@@ -54,11 +55,12 @@ type keysFile struct {
 }
 
 type methodsFile struct {
-	Stripe *stripeFile `yaml:"stripe"`
+	Stripe      *stripeFile       `yaml:"stripe"`
+	Facilitator []facilitatorFile `yaml:"facilitator,one" type:"mapping or list" doc:"Stablecoins, each on one network, that x402 facilitators settle."`
 }
 
 func (methodsFile) reserved() map[string]string {
-	return map[string]string{"facilitator": "x402", "x402": "x402", "credit": "credit packs"}
+	return map[string]string{"credit": "credit packs"}
 }
 
 type stripeFile struct {
@@ -70,6 +72,7 @@ type stripeFile struct {
 	BaseURL            string            `yaml:"base_url" type:"origin" else:"the processor's own" doc:"Another server, such as the sandbox; for test keys only."`
 	APIVersion         string            `yaml:"api_version" else:"the version this release is tested with" doc:"Version of the processor's interface, as in 2026-04-22.preview."`
 	SPTParam           string            `yaml:"spt_param" enum:"nested|top_level" default:"nested" doc:"Where the token is put in a charge: below payment_method_data, or at the top as older previews want it."`
+	ManualCapture      bool              `yaml:"manual_capture" default:"false" doc:"Let routes with settle: hold reserve the amount first and take it when there is an answer."`
 	Account            string            `yaml:"account" doc:"Connected account that is charged on where a route names none: acct_…."`
 	StatementSuffix    string            `yaml:"statement_suffix" doc:"What follows the account's prefix on a card statement."`
 	Metadata           map[string]string `yaml:"metadata" type:"mapping of text" doc:"Stored with every charge, at most 20 pairs."`

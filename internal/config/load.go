@@ -71,6 +71,7 @@ func (c *checker) check() {
 	c.store()
 	c.methods()
 	c.keys()
+	c.x402()
 	c.upstreams()
 	c.times()
 	c.limits()

@@ -11,6 +11,7 @@ func (c *checker) methods() {
 	if c.in.Methods.Stripe != nil {
 		c.out.Methods.Stripe = c.stripe(c.in.Methods.Stripe)
 	}
+	c.facilitators()
 }
 
 var (
@@ -23,7 +24,7 @@ var (
 func (c *checker) stripe(in *stripeFile) *Stripe {
 	const at = "methods.stripe."
 	out := &Stripe{
-		Profile: in.Profile, Live: in.Live, APIVersion: in.APIVersion, SPTParam: in.SPTParam,
+		Profile: in.Profile, Live: in.Live, APIVersion: in.APIVersion, SPTParam: in.SPTParam, ManualCapture: in.ManualCapture,
 		Account: in.Account, StatementSuffix: in.StatementSuffix, Metadata: in.Metadata,
 	}
 	c.missing(at+"key", "write env:NAME or file:PATH of a restricted or secret key")

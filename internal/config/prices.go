@@ -52,7 +52,7 @@ func (c *checker) onlyPriced(at string, rules []string) {
 	if len(rules) > 0 {
 		c.fault(at+".free", "the route is free and has %s; keep one of the two", rules[0])
 	}
-	for _, key := range []string{"when", "methods", "window", "redeliver", "accept", "pass", "terms", "settle"} {
+	for _, key := range []string{"when", "methods", "window", "redeliver", "accept", "pass", "terms", "settle", "meter"} {
 		if c.has(at + "." + key) {
 			c.fault(at+"."+key, "has no meaning on a free route; leave it out")
 		}

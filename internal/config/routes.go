@@ -58,8 +58,8 @@ func (c *checker) routes() {
 		}
 		c.out.Routes = append(c.out.Routes, out)
 	}
-	if priced && len(c.out.Methods.Names()) == 0 && !c.has("methods.stripe") {
-		c.fault("methods", "is missing, so that nothing can be paid; set up methods.stripe")
+	if priced && len(c.out.Methods.Names()) == 0 && !c.has("methods.stripe") && !c.has("methods.facilitator") {
+		c.fault("methods", "is missing, so that nothing can be paid; set up methods.stripe or methods.facilitator")
 	}
 }
 
@@ -82,14 +82,14 @@ func (c *checker) route(at string, in *routeFile) Route {
 	if len(in.Description) > maxRouteText || !printable(in.Description) {
 		c.fault(at+".description", "has at most %d characters of printable ASCII, which wallets show", maxRouteText)
 	}
-	c.settle(at+".settle", in.Settle)
+	c.settle(at, in, &out)
 	for i, name := range in.Methods {
 		path := item(at+".methods", i)
 		switch {
 		case name == "": // reported when it was read
 		case slices.Contains(in.Methods[:i], name):
 			c.fault(path, "%s is given twice", clip(name))
-		case !c.has(join("methods", name)) || !slices.Contains(keysOfMethods, name):
+		case !slices.Contains(c.out.Methods.Names(), name):
 			c.fault(path, "%s is not set up under methods", clip(name))
 		}
 	}
@@ -114,9 +114,6 @@ func (c *checker) route(at string, in *routeFile) Route {
 	return out
 }
 
-// keysOfMethods are the methods there are; those of the file are some of them.
-var keysOfMethods = []string{"stripe"}
-
 func orNone(names []string) string {
 	if len(names) == 0 {
 		return "none"
@@ -125,18 +122,6 @@ func orNone(names []string) string {
 		return strings.Join(names[:maxMethodName], ", ") + ", …"
 	}
 	return strings.Join(names, ", ")
-}
-
-func (c *checker) settle(path, mode string) {
-	switch mode {
-	case "before", "":
-	case "hold":
-		c.fault(path, "hold comes with methods that can hold money, not in this version; write before")
-	case "metered":
-		c.fault(path, "metered comes with metered prices, not in this version; write before")
-	default:
-		c.fault(path, "%s is not a time to settle; write before", clip(mode))
-	}
 }
 
 // openDoor warns of a free route that takes everything not priced.
@@ -149,7 +134,7 @@ func (c *checker) openDoor(at string, r *Route, p pattern) {
 // own are the paths that the server answers itself, before any route.
 var own = []string{
 	"/openapi.json", "/llms.txt", "/.well-known/jwks.json", "/.well-known/did.json", "/healthz", "/readyz",
-	"/payments/{id}", "/webhooks/{method}",
+	"/payments/{id}", "/webhooks/{method}", "/x402/{call}", "/discovery/resources",
 }
 
 // hidden finds routes that no request can reach.
