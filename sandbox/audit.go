@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"paywall/sandbox/facilitator"
 	"paywall/sandbox/stripe"
 )
 
@@ -70,11 +71,13 @@ type Report struct {
 	stripe.Audit
 	Purchases any     `json:"purchases"`
 	Faults    []Fault `json:"faults"`
+	// Chain is what moved on the chains, and what the facilitator was asked.
+	Chain facilitator.Audit `json:"chain"`
 }
 
 // Audit reports what really happened.
 func (s *Sandbox) Audit() Report {
-	r := Report{Notice: Notice, Audit: s.stripe.Audit(maxCalls), Purchases: s.wallet.Purchases(), Faults: s.faults.all()}
+	r := Report{Notice: Notice, Audit: s.stripe.Audit(maxCalls), Purchases: s.wallet.Purchases(), Faults: s.faults.all(), Chain: s.chains.Audit(maxCalls)}
 	r.Calls, r.TotalCalls = s.calls.latest()
 	if r.TotalCalls > len(r.Calls) {
 		r.Truncated = append(r.Truncated, "calls")
@@ -155,8 +158,11 @@ func (s *Sandbox) suffer(f *Fault, next http.Handler, r *http.Request, header ht
 	if f.Kind == Delay {
 		s.wait(f.delay())
 	}
-	if f.Kind == Stored500 {
+	switch f.Kind {
+	case Stored500:
 		r = r.WithContext(stripe.StoreFailure(r.Context(), f.Moved))
+	case Pending:
+		r = r.WithContext(facilitator.LeavePending(r.Context(), f.delay(), f.Moved))
 	}
 	var a answer
 	if f.executes() {
@@ -164,8 +170,10 @@ func (s *Sandbox) suffer(f *Fault, next http.Handler, r *http.Request, header ht
 		call.Executed = a.status
 	}
 	switch f.Kind {
-	case Status, HTML, Conflict, RateLimit, Redirect, Garbage:
+	case Status, HTML, Conflict, RateLimit, Redirect, Garbage, Answer:
 		f.pretend(&a)
+	case Alter:
+		a.body = f.alter(a.body)
 	case Truncate:
 		a.body = a.body[:len(a.body)/2]
 		a.header.Del("Content-Length")

@@ -43,6 +43,9 @@ func (s *Sandbox) control() http.Handler {
 		reply(w, http.StatusOK, map[string]any{"notice": Notice, "reset": true})
 	})
 	mux.HandleFunc("POST "+controlPrefix+"disputes", s.dispute)
+	mux.HandleFunc("POST "+controlPrefix+"fund", s.fund)
+	mux.HandleFunc("POST "+controlPrefix+"cancel", s.cancelNonce)
+	mux.HandleFunc("POST "+controlPrefix+"facilitator", s.setFacilitator)
 	mux.HandleFunc("POST "+controlPrefix+"events/{id}/resend", func(w http.ResponseWriter, r *http.Request) {
 		if !s.stripe.Resend(r.PathValue("id")) {
 			refuse(w, http.StatusNotFound, "no such event")
@@ -51,7 +54,7 @@ func (s *Sandbox) control() http.Handler {
 		reply(w, http.StatusOK, map[string]any{"notice": Notice, "resent": r.PathValue("id")})
 	})
 	mux.HandleFunc(controlPrefix, func(w http.ResponseWriter, _ *http.Request) {
-		refuse(w, http.StatusNotFound, "the control plane has faults, audit, clock, disputes, events/{id}/resend and reset")
+		refuse(w, http.StatusNotFound, "the control plane has faults, audit, clock, disputes, events/{id}/resend, fund, cancel, facilitator and reset")
 	})
 	guarded := http.NewCrossOriginProtection().Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -71,6 +74,7 @@ func (s *Sandbox) Reset() {
 	s.ids.reset()
 	s.stripe.Reset()
 	s.wallet.Reset()
+	s.chains.Reset()
 	s.calls.reset()
 }
 
@@ -85,6 +89,7 @@ func (s *Sandbox) Advance(d time.Duration) error {
 	if err := s.clock.advance(d); err != nil {
 		return err
 	}
+	s.chains.Wake() // first, as the processor looks at them
 	s.stripe.Wake()
 	return nil
 }

@@ -1,6 +1,8 @@
 package sandbox
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -29,15 +31,20 @@ const (
 	RateLimit  = "rate_limit"  // 429
 	Redirect   = "redirect"    // to Location
 	Garbage    = "garbage"     // 200 with Size bytes that are no JSON
+	Answer     = "answer"      // Body, with Status
+	Alter      = "alter"       // executed; Member of the JSON answer is Value instead
+	Pending    = "pending"     // a settlement stays unconfirmed; for the facilitator alone
 )
 
 var kinds = []string{
 	DropBefore, DropAfter, Truncate, Cut, Delay, DelayAfter, SlowBody, Status, HTML, Stored500, Conflict, RateLimit, Redirect, Garbage,
+	Answer, Alter, Pending,
 }
 
 const (
 	maxDelay   = 10 * time.Minute
 	maxGarbage = 32 << 20
+	maxAnswer  = 64 << 10
 	maxFaults  = 1000
 )
 
@@ -52,15 +59,17 @@ type Fault struct {
 	// Method is compared without regard to case; empty matches all.
 	Method string `json:"method,omitempty"`
 	// Moved has the call executed before the answer of Status, HTML, Stored500,
-	// Conflict, RateLimit, Redirect or Garbage pretends otherwise.
+	// Conflict, RateLimit, Redirect, Garbage or Answer pretends otherwise. Of Pending
+	// it means that the money has moved.
 	Moved bool `json:"moved,omitempty"`
-	// Status is the HTTP status of Status, HTML, Redirect and Garbage; zero means
-	// 500, 502, 307 and 200.
+	// Status is the HTTP status of Status, HTML, Redirect, Garbage and Answer; zero
+	// means 500, 502, 307, 200 and 200.
 	Status int `json:"status,omitempty"`
 	// Code is the error code of RateLimit: rate_limit, which is also what empty
 	// means, or lock_timeout.
 	Code string `json:"code,omitempty"`
-	// DelayMS is in milliseconds.
+	// DelayMS is in milliseconds. Of Pending it is of the sandbox's clock, and zero
+	// waits until the settlement is asked for again.
 	DelayMS int64 `json:"delay_ms,omitempty"`
 	// RetryAfter, in seconds, sets the header of that name.
 	RetryAfter int `json:"retry_after,omitempty"`
@@ -68,6 +77,12 @@ type Fault struct {
 	Location string `json:"location,omitempty"`
 	// Size is the length of Garbage; zero means 512.
 	Size int `json:"size,omitempty"`
+	// Body is the JSON of Answer.
+	Body json.RawMessage `json:"body,omitempty"`
+	// Member is what Alter changes in the JSON object that is the answer; names
+	// joined by dots go down. Value is its new JSON; without, the member is taken out.
+	Member string          `json:"member,omitempty"`
+	Value  json.RawMessage `json:"value,omitempty"`
 	// Skip lets so many matching calls pass first.
 	Skip int `json:"skip,omitempty"`
 	// Count is how often it happens; zero means until it is cleared.
@@ -107,6 +122,10 @@ func (f *Fault) check() error {
 		return wrong("delay_ms", "is missing")
 	case f.Size < 0 || f.Size > maxGarbage:
 		return wrong("size", "want 0 to %d", maxGarbage)
+	case f.Kind == Answer && len(f.Body) == 0, len(f.Body) > maxAnswer:
+		return wrong("body", "want JSON, of at most %d bytes", maxAnswer)
+	case f.Kind == Alter && f.Member == "":
+		return wrong("member", "is missing")
 	case f.RetryAfter < 0 || f.Count < 0 || f.Skip < 0:
 		return wrong("count, skip, retry_after", "want no negative numbers")
 	case !(f.Probability >= 0 && f.Probability <= 1):
@@ -138,7 +157,7 @@ func (f *Fault) executes() bool {
 	switch f.Kind {
 	case DropBefore:
 		return false
-	case Status, HTML, Conflict, RateLimit, Redirect, Garbage:
+	case Status, HTML, Conflict, RateLimit, Redirect, Garbage, Answer:
 		return f.Moved
 	}
 	return true
@@ -253,6 +272,9 @@ func (f *Fault) pretend(a *answer) {
 		if f.Location == "" {
 			a.header.Set("Location", "http://127.0.0.1:1/")
 		}
+	case Answer:
+		or(http.StatusOK)
+		a.body = f.Body
 	case Garbage:
 		or(http.StatusOK)
 		size := f.Size
@@ -264,4 +286,33 @@ func (f *Fault) pretend(a *answer) {
 			a.body[i] = "<{garbage]>"[i%11]
 		}
 	}
+}
+
+// alter puts the member of an answer that is a JSON object right, or rather wrong.
+// What is no such object stays as it is.
+func (f *Fault) alter(body []byte) []byte {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	var root map[string]any
+	if err := dec.Decode(&root); err != nil {
+		return body
+	}
+	at := root
+	names := strings.Split(f.Member, ".")
+	for _, name := range names[:len(names)-1] {
+		inner, ok := at[name].(map[string]any)
+		if !ok {
+			return body
+		}
+		at = inner
+	}
+	last := names[len(names)-1]
+	if at[last] = f.Value; len(f.Value) == 0 {
+		delete(at, last)
+	}
+	altered, err := json.Marshal(root)
+	if err != nil {
+		return body
+	}
+	return altered
 }

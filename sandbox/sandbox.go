@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"paywall/sandbox/facilitator"
 	"paywall/sandbox/link"
 	"paywall/sandbox/stripe"
 )
@@ -42,6 +43,9 @@ type Config struct {
 	AutoApprove int64
 	// WalletWebhook, if set, is told what the wallet decides; WalletSecret signs that.
 	WalletWebhook, WalletSecret string
+	// Facilitator says how the facilitator and its chains behave. Its clock and its
+	// Transferred are the sandbox's own.
+	Facilitator facilitator.Config
 	// Logger gets one line at start-up, and what could not be delivered. Nil means none.
 	Logger *slog.Logger
 }
@@ -54,6 +58,7 @@ type Sandbox struct {
 	ids    *ids
 	stripe *stripe.Server
 	wallet *link.Wallet
+	chains *facilitator.Server
 	mux    *http.ServeMux
 	stop   chan struct{} // closed by Close
 	once   sync.Once
@@ -80,8 +85,15 @@ func New(cfg Config) (*Sandbox, error) {
 	}
 	s := &Sandbox{cfg: cfg, log: log, clock: &clock{base: base}, ids: newIDs(cfg.Seed), mux: http.NewServeMux(), stop: make(chan struct{})}
 	s.faults.seed = cfg.Seed
+	chains := cfg.Facilitator
+	// The processor watches the chains for what its deposit addresses receive.
+	chains.Now, chains.Transferred = s.clock.now, func() { s.stripe.Wake() }
+	if s.chains, err = facilitator.New(chains); err != nil {
+		return nil, fmt.Errorf("sandbox: %w", err)
+	}
 	s.stripe = stripe.New(stripe.Config{
-		Now: s.clock.now, Wall: base, NewID: s.ids.next, Profile: cfg.Profile, Latency: cfg.Latency,
+		Chain: watched{s.chains},
+		Now:   s.clock.now, Wall: base, NewID: s.ids.next, Profile: cfg.Profile, Latency: cfg.Latency,
 		SearchLag: cfg.SearchLag, Webhooks: cfg.Webhooks, Logger: log,
 	})
 	s.wallet, err = link.New(link.Config{
@@ -95,6 +107,8 @@ func New(cfg Config) (*Sandbox, error) {
 	}
 	s.mux.Handle("/v1/", s.stripe)
 	s.mux.Handle("/v2/", s.stripe)
+	s.mux.Handle("/facilitator/", s.chains)
+	s.mux.Handle("/rpc/", s.chains)
 	s.mux.Handle("/", s.wallet.Handler())
 	return s, nil
 }
@@ -122,6 +136,9 @@ func (s *Sandbox) Stripe() *stripe.Server { return s.stripe }
 
 // Wallet is the buyer's wallet.
 func (s *Sandbox) Wallet() *link.Wallet { return s.wallet }
+
+// Facilitator is the facilitator of stablecoins, with its chains.
+func (s *Sandbox) Facilitator() *facilitator.Server { return s.chains }
 
 // Now is the time in the sandbox.
 func (s *Sandbox) Now() time.Time { return s.clock.now() }

@@ -156,15 +156,15 @@ func TestLiveKeysAreRefused(t *testing.T) {
 
 func TestMount(t *testing.T) {
 	b := newBox(t, sandbox.Config{})
-	b.Mount("/facilitator/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	b.Mount("/elsewhere/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Path", r.URL.Path)
 		w.WriteHeader(http.StatusTeapot)
 	}))
-	b.order(`{"kind":"status","path":"/facilitator/","count":1}`)
-	if r := b.do(http.MethodGet, "/facilitator/supported", "", ""); r.status != 500 || r.header.Get("X-Path") != "" {
+	b.order(`{"kind":"status","path":"/elsewhere/","count":1}`)
+	if r := b.do(http.MethodGet, "/elsewhere/supported", "", ""); r.status != 500 || r.header.Get("X-Path") != "" {
 		t.Errorf("%d %v", r.status, r.header)
 	}
-	if r := b.do(http.MethodGet, "/facilitator/supported", "", ""); r.status != http.StatusTeapot || r.header.Get("X-Path") != "/facilitator/supported" {
+	if r := b.do(http.MethodGet, "/elsewhere/supported", "", ""); r.status != http.StatusTeapot || r.header.Get("X-Path") != "/elsewhere/supported" {
 		t.Errorf("%d %v", r.status, r.header)
 	}
 	if a := b.Audit(); len(a.Calls) != 2 || a.Calls[0].Fault != "status" || a.Calls[0].Executed != 0 || a.Calls[1].Executed != http.StatusTeapot {

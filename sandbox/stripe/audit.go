@@ -37,6 +37,7 @@ type IntentRow struct {
 	Received       int64             `json:"amount_received"`
 	Currency       string            `json:"currency"`
 	Token          string            `json:"token,omitempty"`
+	Transaction    string            `json:"transaction_hash,omitempty"` // that paid it in stablecoins
 	Metadata       map[string]string `json:"metadata"`
 	Created        time.Time         `json:"created"`
 }
@@ -118,6 +119,9 @@ func (a *Audit) add(of *account) {
 		}
 		if i.token != nil {
 			row.Token = i.token.id
+		}
+		if i.coin != nil {
+			row.Transaction = i.coin.hash
 		}
 		a.Intents = append(a.Intents, row)
 	}

@@ -106,9 +106,12 @@ func (m *method) render() object {
 		"billing_details": billing(), "customer": orNull(m.customer), "metadata": object{}, "allow_redisplay": "unspecified",
 		"shared_payment_granted_token": nil,
 	}
-	if m.conduct.kind == "link" {
+	switch m.conduct.kind {
+	case "link":
 		o["link"] = object{"email": "buyer@example.com"}
-	} else {
+	case "crypto":
+		o["crypto"] = object{}
+	default:
 		o["card"] = m.conduct.card()
 	}
 	return o

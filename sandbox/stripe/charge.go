@@ -20,13 +20,14 @@ type charge struct {
 	entry    *entry
 	failure  *conduct
 	dispute  *dispute
+	coin     *coin
 }
 
 func (h *charge) ident() string   { return h.id }
 func (h *charge) born() time.Time { return h.created }
 
 func (h *charge) render() object {
-	i, behave := h.intent, h.method.conduct
+	i := h.intent
 	var code, message, entryID, disputeID any
 	if h.failure != nil {
 		code, message = h.failure.code, messageOf(*h.failure)
@@ -48,11 +49,26 @@ func (h *charge) render() object {
 		"description": orNull(i.description), "dispute": disputeID, "disputed": h.dispute != nil, "failure_balance_transaction": nil,
 		"failure_code": code, "failure_message": message, "fraud_details": object{}, "livemode": false, "metadata": notes(i.metadata),
 		"on_behalf_of": orNull(i.onBehalf), "outcome": h.outcome(), "paid": h.status == statusSucceeded, "payment_intent": i.id,
-		"payment_method": h.method.id, "payment_method_details": behave.details(), "receipt_email": orNull(i.email), "receipt_url": nil,
+		"payment_method": h.method.id, "payment_method_details": h.details(), "receipt_email": orNull(i.email), "receipt_url": nil,
 		"refunded": refunded > 0 && refunded == max(h.captured, h.amount*bit(h.released)), "review": nil, "source_transfer": nil,
 		"statement_descriptor": nil, "statement_descriptor_suffix": orNull(i.suffix), "status": h.status,
 		"transfer_data": i.render()["transfer_data"], "transfer_group": orNull(i.group),
 	}
+}
+
+func (h *charge) details() object {
+	if h.coin != nil {
+		return h.coin.details()
+	}
+	return h.method.conduct.details()
+}
+
+// fee is the list price: of cards, or 1.5 percent of stablecoins.
+func (h *charge) fee(amount int64) int64 {
+	if h.coin != nil {
+		return (amount*15 + 500) / 1000
+	}
+	return feeOf(amount)
 }
 
 func bit(b bool) int64 {
@@ -151,11 +167,11 @@ func (s *Server) captured(a *account, i *intent, h *charge, amount int64, now ti
 		i.token.captured += amount
 	}
 	if h.method.conduct.settled {
-		h.entry = s.book(a, "charge", h.id, i.currency, amount, feeOf(amount), true, now)
+		h.entry = s.book(a, "charge", h.id, i.currency, amount, h.fee(amount), true, now)
 		return
 	}
 	s.later(now.Add(settles), func(now time.Time) {
-		h.entry = s.book(a, "charge", h.id, i.currency, amount, feeOf(amount), false, now)
+		h.entry = s.book(a, "charge", h.id, i.currency, amount, h.fee(amount), false, now)
 		s.emit(a, "charge.updated", h.render(), object{"balance_transaction": nil})
 	})
 }

@@ -32,6 +32,7 @@ type intent struct {
 
 	method   *method
 	token    *token // to be charged, or charged
+	coin     *coin  // how it is paid with stablecoins, if it is
 	latest   *charge
 	received int64
 	failure  object
@@ -127,7 +128,7 @@ func readSource(c *call) source {
 		set("shared_payment_granted_token", "", v)
 	}
 	data := c.group("payment_method_data")
-	kind := data.one("type", "card", "link", "affirm", "klarna")
+	kind := data.one("type", "card", "link", "affirm", "klarna", "crypto")
 	if v := data.str("shared_payment_granted_token"); v != "" {
 		set("payment_method_data[shared_payment_granted_token]", "", v)
 	}
@@ -172,7 +173,7 @@ func readIntent(c *call, i *intent) terms {
 	if c.has("payment_method_types") {
 		i.types, i.automatic = c.list("payment_method_types"), false
 		for _, t := range i.types {
-			if !slices.Contains([]string{"card", "link", "affirm", "klarna"}, t) {
+			if !slices.Contains([]string{"card", "link", "affirm", "klarna"}, t) && (i.coin == nil || t != "crypto") {
 				c.fail(invalid("", "payment_method_types", "The payment method type \"%.40s\" is invalid.", t))
 			}
 		}
@@ -181,7 +182,7 @@ func readIntent(c *call, i *intent) terms {
 		i.fee = n
 	}
 	checkDescriptor(c, i)
-	if options := c.group("payment_method_options"); options.has("crypto") {
+	if options := c.group("payment_method_options"); options.has("crypto") && i.coin == nil {
 		c.fail(unknownParameter("payment_method_options[crypto]"))
 	}
 	c.ignore("payment_method_options", "use_stripe_sdk", "mandate_data", "shipping", "radar_options", "hooks", "agent_details",
@@ -231,6 +232,7 @@ func (s *Server) createIntent(c *call) (object, error) {
 		c.fail(invalid("parameters_exclusive", "payment_method_types", "You may only specify one of these parameters: automatic_payment_methods, payment_method_types."))
 	}
 	from := readSource(c)
+	i.coin = readCoin(c)
 	how := readIntent(c, i)
 	i.onBehalf = c.str("on_behalf_of")
 	transfer := c.group("transfer_data")
@@ -241,7 +243,11 @@ func (s *Server) createIntent(c *call) (object, error) {
 	if err := c.finish(); err != nil {
 		return nil, err
 	}
-	if err := checkAmount(i.amount, i.currency); err != nil {
+	if i.coin != nil {
+		if err := checkCoin(c, i, from, confirm); err != nil {
+			return nil, err
+		}
+	} else if err := checkAmount(i.amount, i.currency); err != nil {
 		return nil, err
 	}
 	if err := checkConnect(c, i); err != nil {
@@ -254,6 +260,9 @@ func (s *Server) createIntent(c *call) (object, error) {
 	}
 	i.id = s.newID("pi")
 	i.secret = s.newID(i.id + "_secret")
+	if i.coin != nil {
+		return s.createCoin(c, i)
+	}
 	if err := s.attach(c, i, from, confirm); err != nil {
 		return nil, err
 	}

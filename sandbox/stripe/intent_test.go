@@ -128,7 +128,7 @@ func TestParameters(t *testing.T) {
 		{"expanding what cannot be", "&expand[]=metadata", "", "cannot be expanded"},
 		{"fee without a connected account", "&application_fee_amount=10", "", "application_fee_amount"},
 		{"fee above the amount", "&application_fee_amount=101&transfer_data[destination]=acct_1", "", "larger"},
-		{"crypto", "&payment_method_options[crypto][mode]=deposit", "parameter_unknown", "payment_method_options[crypto]"},
+		{"crypto without a network", "&payment_method_options[crypto][mode]=deposit", "parameter_missing", "payment_method_options[crypto][deposit_options][networks]"},
 		{"card numbers", "&payment_method_data[type]=card&payment_method_data[card][number]=4242424242424242", "", "pm_card_visa"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -26,11 +26,14 @@ func (r *refund) render() object {
 	if r.entry != nil {
 		entryID = r.entry.id
 	}
+	destination := object{"type": "card", "card": object{"reference_status": statusPending, "reference_type": "acquirer_reference_number", "type": "refund"}}
+	if r.charge.coin != nil {
+		destination = object{"type": "crypto", "crypto": object{"reference_status": statusPending}}
+	}
 	o := object{
 		"id": r.id, "object": "refund", "amount": r.amount, "balance_transaction": entryID, "charge": r.charge.id,
 		"created": r.created.Unix(), "currency": r.charge.intent.currency, "metadata": notes(r.metadata),
-		"destination_details": object{"type": "card", "card": object{"reference_status": statusPending, "reference_type": "acquirer_reference_number", "type": "refund"}},
-		"payment_intent":      r.charge.intent.id, "reason": orNull(r.reason), "receipt_number": nil, "source_transfer_reversal": nil,
+		"destination_details": destination, "payment_intent": r.charge.intent.id, "reason": orNull(r.reason), "receipt_number": nil, "source_transfer_reversal": nil,
 		"status": r.status, "transfer_reversal": nil,
 	}
 	if r.failure != "" {

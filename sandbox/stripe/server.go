@@ -42,6 +42,8 @@ type Config struct {
 	Retries []time.Duration
 	// Transport carries deliveries. Nil means one that reaches this machine only.
 	Transport http.RoundTripper
+	// Chain is where deposits of stablecoins are seen. Nil means that there are none.
+	Chain Chain
 	// Logger gets undeliverable webhooks and panics. Nil means none.
 	Logger *slog.Logger
 }
@@ -55,6 +57,7 @@ type Server struct {
 	log    *slog.Logger
 	routes []route
 	client *http.Client
+	chain  Chain
 
 	stop   context.CancelFunc // ends deliveries
 	ctx    context.Context    //nolint:containedctx // the life of deliveries, which outlive the call that caused them
@@ -71,6 +74,9 @@ func New(cfg Config) *Server {
 	s := &Server{cfg: cfg, now: cfg.Now, wall: cfg.Wall, log: cfg.Logger, newID: cfg.NewID, wakeUp: make(chan struct{})}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if s.chain = cfg.Chain; s.chain == nil {
+		s.chain = noChain{}
 	}
 	if s.wall == nil {
 		s.wall = s.now
@@ -379,7 +385,7 @@ func encode(v any) []byte {
 type route struct {
 	method string
 	path   []string
-	spt    bool // exists for preview versions only
+	since  string // the first date of the preview versions that it exists for, if only those
 	do     func(*call) (object, error)
 }
 
@@ -402,9 +408,12 @@ func (s *Server) route(r *http.Request, version string) (*route, string, error) 
 		if !ok {
 			continue
 		}
-		if rt.spt && !preview(version) {
+		if rt.since != "" && !(preview(version) && version >= rt.since) {
 			e := unrecognized(r.Method, r.URL.Path)
-			e.hint = "shared payment tokens need a Stripe-Version that ends in .preview"
+			e.hint = "this needs a Stripe-Version that ends in .preview"
+			if rt.since > sinceTokens {
+				e.hint += " and is not older than " + rt.since
+			}
 			return nil, "", e
 		}
 		return rt, id, nil
@@ -421,6 +430,7 @@ func gate(form *node, version string) error {
 	for _, path := range [][]string{
 		{"shared_payment_granted_token"},
 		{"payment_method_data", "shared_payment_granted_token"},
+		{"payment_method_options", "crypto"},
 	} {
 		at := form
 		for _, name := range path {
@@ -430,7 +440,7 @@ func gate(form *node, version string) error {
 		}
 		if at != nil {
 			e, _ := errors.AsType[*Error](unknownParameter(joinName(path)))
-			e.hint = "shared payment tokens need a Stripe-Version that ends in .preview"
+			e.hint = "this needs a Stripe-Version that ends in .preview"
 			return e
 		}
 	}
@@ -446,7 +456,16 @@ func (s *Server) table() []route {
 	)
 	var all []route
 	add := func(method, path string, do func(*call) (object, error)) {
-		all = append(all, route{method: method, path: strings.Split(path, "/"), do: do, spt: strings.Contains(path, "shared_payment")})
+		rt := route{method: method, path: strings.Split(path, "/"), do: do}
+		switch {
+		case strings.Contains(path, "shared_payment"):
+			rt.since = sinceTokens
+		case strings.HasPrefix(path, "v1/crypto/"):
+			rt.since = sinceAddresses
+		case strings.Contains(path, "crypto"):
+			rt.since = sinceDeposit
+		}
+		all = append(all, rt)
 	}
 	add(post, "v1/payment_intents", s.createIntent)
 	add(get, "v1/payment_intents", s.listIntents)
@@ -470,6 +489,10 @@ func (s *Server) table() []route {
 	add(post, "v1/shared_payment/issued_tokens", s.createIssued)
 	add(get, "v1/shared_payment/issued_tokens/{id}", s.retrieveIssued)
 	add(post, "v1/shared_payment/issued_tokens/{id}/revoke", s.revokeIssued)
+	add(post, "v1/crypto/deposit_addresses", s.createAddress)
+	add(get, "v1/crypto/deposit_addresses", s.listAddresses)
+	add(get, "v1/crypto/deposit_addresses/{id}", s.retrieveAddress)
+	add(post, "v1/test_helpers/payment_intents/{id}/simulate_crypto_deposit", s.simulateDeposit)
 	add(get, "v1/events", s.listEvents)
 	add(get, "v1/events/{id}", s.retrieveEvent)
 	add(post, "v1/events/{id}/retry", s.retryEvent)

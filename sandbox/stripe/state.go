@@ -19,6 +19,7 @@ type state struct {
 	sequence  int
 	cause     cause       // of the events of the running call
 	endpoints []*endpoint // of all accounts
+	watched   []watchedIntent
 }
 
 type cause struct{ requestID, key string }
@@ -38,6 +39,7 @@ type account struct {
 	entries   shelf[*entry]
 	customers shelf[*customer]
 	events    shelf[*event]
+	addresses shelf[*depositAddress]
 }
 
 func (st *state) account(id string) *account {
@@ -214,6 +216,7 @@ func (s *Server) sweep() {
 	for len(s.state.tasks) > 0 && !now.Before(s.state.tasks[0].due) {
 		heap.Pop(&s.state.tasks).(task).run(now)
 	}
+	s.watch(now)
 }
 
 // unix renders a time that may not be set.
