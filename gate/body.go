@@ -33,7 +33,7 @@ func (x *exchange) readBody(paying bool) bool {
 		return true
 	}
 	// A price that may come from the body is not told without it.
-	if !paying && x.route.static != nil && x.body == nil {
+	if !paying && x.route.fixed() && x.body == nil {
 		if d, ok := statedDigest(x.r.Header); ok {
 			x.scope.Digest = d
 			return true

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"paywall/payment"
@@ -14,13 +15,15 @@ const (
 	// unreachedField is set by a handler on an answer of its own when it can prove
 	// that no upstream has seen the request; it goes no further than the gate.
 	unreachedField = "Paywall-Unreached"
+	// usedField is what a metered handler says it used, unless its route names another.
+	usedField = "Paywall-Used"
 )
 
 // inbound are fields that a handler never sees: payment is settled before it,
 // and what says who the client is or which resource is meant is ours to say.
 var inbound = map[string]bool{
 	"Payment-Authorization": true, "Payment-Signature": true, "Payment-Required": true, "Payment-Response": true,
-	"Payment-Receipt": true, "Accept-Payment": true, "Content-Digest": false,
+	"Payment-Receipt": true, "Accept-Payment": true, "Sign-In-With-X": true, "Extension-Responses": true, "Settlement-Overrides": true, "Content-Digest": false,
 	paymentIDField: true, receiptField: true, "Forwarded": true,
 	"X-Http-Method": true, "X-Http-Method-Override": true, "X-Method-Override": true,
 	"Connection": true, "Keep-Alive": true, "Proxy-Connection": true, "Proxy-Authenticate": true,
@@ -110,7 +113,7 @@ func hasPrefix(name string, prefixes []string) bool {
 // outbound are fields that only we, or nobody, may send to a payer.
 var outbound = map[string]bool{
 	"Payment-Receipt": true, "Payment-Response": true, "Payment-Required": true, "X-Payment-Response": true,
-	"Settlement-Overrides": true, paymentIDField: true, receiptField: true, unreachedField: true,
+	"Settlement-Overrides": true, "Extension-Responses": true, usedField: true, paymentIDField: true, receiptField: true, unreachedField: true,
 	"Surrogate-Control": true, "Cdn-Cache-Control": true, "Cloudflare-Cdn-Cache-Control": true,
 	"X-Accel-Redirect": true, "X-Accel-Buffering": true, "X-Accel-Charset": true, "X-Accel-Expires": true,
 	"X-Accel-Limit-Rate": true,
@@ -175,13 +178,16 @@ func undeclare(h http.Header) {
 func setPrivate(h http.Header) {
 	h["Cache-Control"] = []string{"private, no-store"}
 	delete(h, "Expires")
-	h.Add("Vary", "Authorization, Payment-Authorization, Payment-Signature")
+	h.Add("Vary", "Authorization, Payment-Authorization, Payment-Signature, X-Payment, Sign-In-With-X")
 }
 
 // Lists for browsers; no credentials, so any origin may ask.
 const (
-	exposed = "WWW-Authenticate, Payment-Receipt, Paywall-Receipt, Paywall-Payment-Id, Retry-After"
-	allowed = "Authorization, Payment-Authorization, Accept-Payment, Idempotency-Key, Content-Type, Content-Digest"
+	exposed = "WWW-Authenticate, Payment-Receipt, Paywall-Receipt, Paywall-Payment-Id, Retry-After, " +
+		"PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE"
+	// The last is a field of answers, but clients of x402 send it with their payment.
+	allowed = "Authorization, Payment-Authorization, Accept-Payment, Idempotency-Key, Content-Type, Content-Digest, " +
+		"PAYMENT-SIGNATURE, X-PAYMENT, SIGN-IN-WITH-X, Access-Control-Expose-Headers"
 )
 
 // expose lets scripts of other origins read our fields, beside what the
@@ -232,16 +238,15 @@ func allowedHeaders(asked string) string {
 	if len(asked) > 1024 {
 		return allowed
 	}
-	extra := []string{allowed}
-	have := strings.ToLower(allowed)
+	list := strings.Split(allowed, ", ")
 	for name := range strings.SplitSeq(asked, ",") {
 		name = strings.TrimSpace(name)
-		if name == "" || strings.Contains(have, strings.ToLower(name)) || !token(name) {
+		if name == "" || !token(name) || slices.ContainsFunc(list, func(have string) bool { return strings.EqualFold(have, name) }) {
 			continue
 		}
-		extra = append(extra, name)
+		list = append(list, name)
 	}
-	return strings.Join(extra, ", ")
+	return strings.Join(list, ", ")
 }
 
 func token(s string) bool {

@@ -60,6 +60,23 @@ func (x *exchange) page(pe *payment.Error) {
 			word = " by "
 		}
 		ways += word + "<code>" + text(o.Method) + "</code>"
+		if o.Network != "" {
+			ways += " (" + text(o.Amount.String()) + " on <code>" + text(o.Network) + "</code>)"
+		}
+	}
+	// What the header of this very answer says is what it tells of.
+	where, clients := markup(" (402, "), markup("")
+	for _, one := range [...]struct{ field, shown, client markup }{
+		{"Www-Authenticate", "WWW-Authenticate: Payment", "any client of the Payment scheme"},
+		{"Payment-Required", "PAYMENT-REQUIRED", "any client of x402"},
+	} {
+		if len(x.w.Header()[string(one.field)]) == 0 {
+			continue
+		}
+		if clients != "" {
+			where, clients = where+" or ", clients+" or "
+		}
+		where, clients = where+"<code>"+one.shown+"</code>", clients+one.client
 	}
 	var note markup
 	if pe.Kind != payment.KindPaymentRequired && pe.Detail != "" {
@@ -68,17 +85,16 @@ func (x *exchange) page(pe *payment.Error) {
 	body := fill(map[string]markup{
 		"price": text(t.quote.Amount.String()), "heading": heading, "realm": text(x.g.cfg.Realm),
 		"method": text(x.c.Method), "target": text(x.c.Target()), "ways": ways, "note": note,
+		"where": where + ")", "clients": clients,
 		// It stands in quotes in a line for people to copy, and must not end them.
 		"url": text(strings.ReplaceAll(x.origin()+x.c.Target(), "'", "%27")),
 	})
-	status := problems[pe.Kind].status
-	x.ev.Status = status
 	h := x.w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", pagePolicy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	x.w.WriteHeader(status)
+	x.w.WriteHeader(http.StatusPaymentRequired)
 	if x.c.Method != http.MethodHead {
 		_, _ = io.WriteString(x.w, body)
 	}

@@ -3,10 +3,13 @@ package gate_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"paywall/gate"
+	"paywall/payment"
 )
 
 // Every place of the page is filled, once, and its style is the one that the
@@ -48,4 +51,45 @@ func TestPage_Filled(t *testing.T) {
 	if w := do(h.router(map[string]string{"GET /a": "1.00 USD", "HEAD /a": "1.00 USD"}), head); w.Code != 402 || w.Body.Len() > 0 {
 		t.Errorf("HEAD: %d with %d bytes", w.Code, w.Body.Len())
 	}
+}
+
+// The page carries the challenges in its head, and says how they are answered.
+func TestPage_Protocols(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		protocols []payment.Protocol
+		want, not string
+	}{
+		{"the scheme", nil, "(402, <code>WWW-Authenticate: Payment</code>).", "x402"},
+		{"both", []payment.Protocol{paymentRequired{}}, "(402, <code>WWW-Authenticate: Payment</code> or <code>PAYMENT-REQUIRED</code>).", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHouse(t, speaking(tt.protocols...))
+			r := request(t, "GET", "/a", "")
+			r.Header.Set("Accept", "text/html,*/*")
+			w := do(h.router(map[string]string{"GET /a": "1.00 USD"}), r)
+			page := w.Body.String()
+			if w.Code != 402 || w.Header().Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(page, tt.want) || tt.not != "" && strings.Contains(page, tt.not) {
+				t.Errorf("%d %v %s", w.Code, w.Header(), page)
+			}
+			if has := w.Header().Get("Payment-Required") == "eyJ4NDAyVmVyc2lvbiI6Mn0="; has != (tt.protocols != nil) || has != strings.Contains(page, "or any client of x402.") {
+				t.Errorf("%v %s", w.Header(), page)
+			}
+		})
+	}
+}
+
+// paymentRequired asks in the field of x402.
+type paymentRequired struct{ spoken }
+
+func (p paymentRequired) Compile(realm string, offers []payment.Offer) (payment.Dialect, error) {
+	d, err := p.spoken.Compile(realm, offers)
+	return required{d}, err
+}
+
+type required struct{ payment.Dialect }
+
+func (required) Challenge(h http.Header, _ *http.Request, _ payment.Scope, _ time.Time) error {
+	h.Set("PAYMENT-REQUIRED", "eyJ4NDAyVmVyc2lvbiI6Mn0=")
+	return nil
 }

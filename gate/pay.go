@@ -16,7 +16,7 @@ import (
 // pay verifies the credential of a protocol, settles it and serves the request.
 func (x *exchange) pay(protocol int) {
 	d := x.terms.dialects[protocol]
-	x.ev.Protocol = x.g.cfg.Protocols[protocol].Name()
+	x.ev.Protocol, x.spoken = x.g.cfg.Protocols[protocol].Name(), protocol+1
 	if d == nil {
 		x.refuse(&payment.Error{Kind: payment.KindMethodUnsupported, Detail: "This protocol is not offered here."})
 		return

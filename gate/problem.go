@@ -44,7 +44,8 @@ var problems = map[payment.Kind]row{
 
 // refuse answers a priced request that is not served. Unless the outcome of a
 // payment is open, the answer carries fresh challenges; nil is the answer to a
-// request that presented nothing.
+// request that presented nothing. The dialect that was spoken says why in its own
+// words, if it can.
 func (x *exchange) refuse(err error) {
 	switch {
 	case errors.Is(err, errLimited):
@@ -55,7 +56,7 @@ func (x *exchange) refuse(err error) {
 		x.problem(http.StatusConflict, "This Idempotency-Key belongs to another request; nothing was charged.")
 		return
 	}
-	pe := &payment.Error{Kind: payment.KindPaymentRequired, Detail: "Payment is required."}
+	pe := unpaid
 	if err != nil {
 		var known bool
 		if pe, known = errors.AsType[*payment.Error](err); !known {
@@ -77,24 +78,44 @@ func (x *exchange) refuse(err error) {
 			x.limited()
 			return
 		}
-		// Bad requests carry challenges too, so that a client can start over at once.
-		for _, d := range x.terms.dialectsOf() {
-			if cerr := d.Challenge(h, x.r, x.scope, x.now); cerr != nil {
-				x.ev.Err = errors.Join(x.ev.Err, cerr)
+	}
+	x.writeRefusal(pe, x.ask(h, pe))
+}
+
+// unpaid is what every request that presents nothing is told; it is never changed.
+var unpaid = &payment.Error{Kind: payment.KindPaymentRequired, Detail: "Payment is required."}
+
+// ask adds what the dialects say to a refusal and returns its status. Bad requests
+// carry challenges too, so that a client can start over at once; while the outcome
+// of a payment is open nothing is asked for.
+func (x *exchange) ask(h http.Header, pe *payment.Error) int {
+	status := problems[pe.Kind].status
+	if x.terms == nil {
+		return status
+	}
+	open := pe.Kind.Unsettled()
+	for i, d := range x.terms.dialects {
+		var err error
+		switch {
+		case d == nil:
+			continue
+		case i+1 == x.spoken && x.terms.explainers[i] != nil:
+			var own int
+			own, err = x.terms.explainers[i].Refuse(h, x.r, x.scope, pe, x.now)
+			if err == nil && own >= 400 && own < 600 && (!open || own != http.StatusPaymentRequired) {
+				status = own
 			}
+		case !open:
+			err = d.Challenge(h, x.r, x.scope, x.now)
+		}
+		if err != nil {
+			x.ev.Err = errors.Join(x.ev.Err, err)
 		}
 	}
-	x.writeRefusal(pe)
+	return status
 }
 
-func (t *terms) dialectsOf() []payment.Dialect {
-	if t == nil {
-		return nil
-	}
-	return t.offered
-}
-
-func (x *exchange) writeRefusal(pe *payment.Error) {
+func (x *exchange) writeRefusal(pe *payment.Error, status int) {
 	r := problems[pe.Kind]
 	h := x.w.Header()
 	x.expose(h)
@@ -102,30 +123,66 @@ func (x *exchange) writeRefusal(pe *payment.Error) {
 	if pe.PaymentID != "" {
 		h.Set(paymentIDField, pe.PaymentID)
 	}
-	if r.status == http.StatusPaymentRequired && x.terms != nil && wantsPage(x.r) {
+	x.ev.Status = status
+	asks := status == http.StatusPaymentRequired && x.terms != nil
+	if asks && wantsPage(x.r) {
 		x.page(pe)
 		return
 	}
-	x.ev.Status = r.status
-	if x.ev.Outcome == OutcomeChallenged && x.terms != nil && pe.Kind == payment.KindPaymentRequired {
+	if asks && x.ev.Outcome == OutcomeChallenged && pe.Kind == payment.KindPaymentRequired {
 		// What every unpaid request gets was written out once.
-		h["Content-Type"], h["X-Content-Type-Options"] = problemType, noSniff
-		h["Content-Length"] = x.terms.bodyLength
-		x.w.WriteHeader(r.status)
-		if x.c.Method != http.MethodHead {
-			_, _ = x.w.Write(x.terms.body)
-		}
+		x.writeAsking(x.terms.body, x.terms.bodyLength, nil)
 		return
 	}
-	d := problem.Document{Type: r.base + pe.Kind.String(), Title: r.title, Status: r.status, Detail: pe.Detail}
+	d := problem.Document{Type: r.base + pe.Kind.String(), Title: r.title, Status: status, Detail: pe.Detail}
 	if pe.PaymentID != "" {
 		d.Instance = "/payments/" + pe.PaymentID
 	}
-	if x.terms != nil && r.status == http.StatusPaymentRequired {
+	if asks {
 		d.Extra = x.terms.extra()
+		body := d.JSON()
+		x.writeAsking(body, []string{strconv.Itoa(len(body))}, pe)
+		return
 	}
 	d.Write(x.w)
 }
+
+// writeAsking writes the document of a 402 with the members that dialects add.
+// They depend on the request, so they are put before its last brace each time;
+// the document itself is not encoded again.
+func (x *exchange) writeAsking(document []byte, length []string, pe *payment.Error) {
+	h := x.w.Header()
+	var room [2][]byte
+	added, size := room[:0], 0
+	for _, e := range x.terms.explainers {
+		if e == nil {
+			continue
+		}
+		if m := e.Members(x.r, x.scope, pe); len(m) > 0 {
+			added = append(added, m)
+			size += len(m) + 1
+		}
+	}
+	if size > 0 {
+		length = []string{strconv.Itoa(len(document) + size)}
+	}
+	h["Content-Type"], h["X-Content-Type-Options"], h["Content-Length"] = problemType, noSniff, length
+	x.w.WriteHeader(http.StatusPaymentRequired)
+	switch {
+	case x.c.Method == http.MethodHead:
+	case size == 0:
+		_, _ = x.w.Write(document)
+	default:
+		_, _ = x.w.Write(document[:len(document)-1])
+		for _, m := range added {
+			_, _ = x.w.Write(comma)
+			_, _ = x.w.Write(m)
+		}
+		_, _ = x.w.Write(brace)
+	}
+}
+
+var comma, brace = []byte{','}, []byte{'}'}
 
 // Values of headers that are the same every time; net/http does not change them.
 var (
@@ -145,15 +202,14 @@ func (t *terms) extra() map[string]any {
 }
 
 func (t *terms) prepare() {
-	for _, d := range t.dialects {
-		if d != nil {
-			t.offered = append(t.offered, d)
-		}
+	t.explainers = make([]payment.Explainer, len(t.dialects))
+	for i, d := range t.dialects {
+		t.explainers[i], _ = d.(payment.Explainer)
 	}
 	r := problems[payment.KindPaymentRequired]
 	t.body = problem.Document{
 		Type: r.base + payment.KindPaymentRequired.String(), Title: r.title, Status: r.status,
-		Detail: "Payment is required.", Extra: t.extra(),
+		Detail: unpaid.Detail, Extra: t.extra(),
 	}.JSON()
 	t.bodyLength = []string{strconv.Itoa(len(t.body))}
 }

@@ -36,6 +36,10 @@ type Route struct {
 	// Redeliver says that the request may be sent to the upstream again after an
 	// unclear failure; nil is by the HTTP method: GET, HEAD, PUT and DELETE may.
 	Redeliver *bool
+	// Settle is when the money is taken, one of the constants Settle…; Meter says how
+	// much of it with [SettleMetered].
+	Settle string
+	Meter  Meter
 	// Pass is what the receipt opens beyond the paid request.
 	Pass payment.Pass
 	// Accept are statuses besides 2xx that count as delivered.
@@ -75,9 +79,10 @@ type route struct {
 
 	pattern pattern
 	methods []payment.Method
-	// static holds the terms of the only price, when there is one.
-	static *terms
-	// rendered holds the terms of other prices by amount, version and description.
+	// static holds the terms of the only price, when there is one: paid before, and
+	// held. A route may have use for one of them alone.
+	static [2]*terms
+	// rendered holds the terms of other prices by what tells them apart.
 	rendered *lru.Cache[quoteKey, *terms]
 	once     sync.Mutex // guards rendering, so that one price is rendered once
 }
@@ -85,6 +90,7 @@ type route struct {
 type quoteKey struct {
 	amount               money.Amount
 	version, description string
+	hold                 bool
 }
 
 // terms are the rendered offers of one quote.
@@ -92,7 +98,8 @@ type terms struct {
 	quote    payment.Quote
 	offers   []payment.Offer
 	dialects []payment.Dialect // by index of Config.Protocols; nil where it has none
-	offered  []payment.Dialect // those that there are
+	// explainers are those dialects that say more than Dialect does, by the same index.
+	explainers []payment.Explainer
 	// body is the answer to an unpaid request, with its Content-Length.
 	body       []byte
 	bodyLength []string
@@ -117,6 +124,9 @@ func (g *Gate) compile(r Route) (*route, error) {
 	if r.Free {
 		return c, nil
 	}
+	if err := c.checkSettle(); err != nil {
+		return nil, err
+	}
 	if c.methods, err = g.methodsOf(r); err != nil {
 		return nil, err
 	}
@@ -126,16 +136,29 @@ func (g *Gate) compile(r Route) (*route, error) {
 	// Every price that is known now must be payable now: a route that nobody can
 	// pay for is found at start-up, not by its first customer.
 	prices := r.Pricer.Prices()
+	_, fixed := r.Pricer.(interface{ Fixed() })
 	for _, amount := range prices {
-		t, err := g.render(c, payment.Quote{Amount: amount})
-		if err != nil {
-			return nil, err
-		}
-		if _, fixed := r.Pricer.(interface{ Fixed() }); fixed && len(prices) == 1 {
-			c.static = t
+		for _, hold := range c.holdings() {
+			t, err := g.render(c, payment.Quote{Amount: amount, Hold: hold})
+			if err != nil {
+				return nil, err
+			}
+			if fixed && len(prices) == 1 {
+				c.static[slot(hold)] = t
+			}
 		}
 	}
 	return c, nil
+}
+
+// fixed reports whether there is one price, whatever the request.
+func (c *route) fixed() bool { return c.static != [2]*terms{} }
+
+func slot(hold bool) int {
+	if hold {
+		return 1
+	}
+	return 0
 }
 
 func (g *Gate) methodsOf(r Route) ([]payment.Method, error) {
@@ -158,7 +181,7 @@ func (g *Gate) render(c *route, q payment.Quote) (*terms, error) {
 	if !q.Amount.IsPositive() {
 		return nil, fmt.Errorf("route %s: %s is not a price", c.ID, q.Amount)
 	}
-	q.Route, q.Terms = c.ID, c.Terms
+	q.Route, q.Terms, q.Metered = c.ID, c.Terms, c.Settle == SettleMetered
 	if q.Description == "" {
 		q.Description = c.Description
 	}
@@ -170,6 +193,11 @@ func (g *Gate) render(c *route, q payment.Quote) (*terms, error) {
 			why = append(why, fmt.Errorf("%s: %w", m.Name(), err))
 			continue
 		}
+		if q.Metered && !o.Metered {
+			// The price is a ceiling: a rail that can only take all of it takes too much.
+			why = append(why, fmt.Errorf("%s: it cannot take less than was authorized: %w", m.Name(), payment.ErrNotOffered))
+			continue
+		}
 		t.offers = append(t.offers, o)
 	}
 	if len(t.offers) == 0 {
@@ -177,7 +205,7 @@ func (g *Gate) render(c *route, q payment.Quote) (*terms, error) {
 	}
 	some := false
 	for i, p := range g.cfg.Protocols {
-		d, err := p.Compile(g.cfg.Realm, t.offers)
+		d, err := p.Compile(g.cfg.Realm, offersOf(t.offers, p.Name()))
 		if err != nil {
 			why = append(why, err)
 			continue
@@ -191,11 +219,23 @@ func (g *Gate) render(c *route, q payment.Quote) (*terms, error) {
 	return t, nil
 }
 
+// offersOf are those that the protocol may carry.
+func offersOf(all []payment.Offer, protocol string) []payment.Offer {
+	var some []payment.Offer
+	for _, o := range all {
+		if o.Protocol == "" || o.Protocol == protocol {
+			some = append(some, o)
+		}
+	}
+	return some
+}
+
 // price quotes a request and returns the rendered terms.
 func (g *Gate) price(x *exchange) (*terms, error) {
 	c := x.route
-	if c.static != nil {
-		return c.static, nil
+	hold := c.holds(x.c.Method)
+	if c.fixed() {
+		return c.static[slot(hold)], nil
 	}
 	r := x.r.WithContext(x.r.Context())
 	// Priced is what the handler will see: a field that does not reach it must not
@@ -205,7 +245,8 @@ func (g *Gate) price(x *exchange) (*terms, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the edge classes it
 	}
-	key := quoteKey{q.Amount, q.Version, q.Description}
+	q.Hold = hold
+	key := quoteKey{q.Amount, q.Version, q.Description, hold}
 	if t, ok := c.rendered.Get(key); ok {
 		return t, nil
 	}

@@ -24,6 +24,8 @@ type exchange struct {
 	body  []byte
 	scope payment.Scope
 	terms *terms
+	// spoken is 1 and the index of the protocol whose credential was presented; 0 none.
+	spoken int
 }
 
 // ServeHTTP implements [http.Handler].
@@ -128,7 +130,7 @@ func (x *exchange) serve() {
 		return
 	}
 	// A price that is asked for costs as much with a bad credential as without one.
-	if (n == 0 || x.route.static == nil) && !x.g.limits.challenge(x.g.cfg.Client(x.r)) {
+	if (n == 0 || !x.route.fixed()) && !x.g.limits.challenge(x.g.cfg.Client(x.r)) {
 		x.limited()
 		return
 	}

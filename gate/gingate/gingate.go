@@ -47,7 +47,7 @@ func cutOff(c *gin.Context) {
 	}
 	r := c.Request.WithContext(c.Request.Context())
 	r.Header = r.Header.Clone()
-	for _, name := range [...]string{"Authorization", "Payment-Authorization", "Payment-Signature", "X-Payment"} {
+	for _, name := range [...]string{"Authorization", "Payment-Authorization", "Payment-Signature", "X-Payment", "Sign-In-With-X"} {
 		r.Header.Del(name)
 	}
 	c.Request = r
