@@ -117,9 +117,8 @@ func (c *chain) executable(o *order, of *token, units *big.Int, at time.Time, so
 
 // execute carries an order out in a transaction of the facilitator's. The caller
 // has seen that it is executable.
-func (c *chain) execute(o *order, of *token, units *big.Int, hash word, by address, at time.Time) *transaction {
+func (c *chain) execute(o *order, of *token, units *big.Int, hash word, by address, at time.Time) {
 	tx := &transaction{hash: hash, from: by, to: of.contract}
-	to := o.payTo
 	if p := o.permit; p != nil {
 		tx.to = p.spender
 		c.permits[permitOf{p.from, wordOf(p.nonce)}] = true
@@ -129,6 +128,5 @@ func (c *chain) execute(o *order, of *token, units *big.Int, hash word, by addre
 		c.nonces[nonceOf{of.contract, a.from, a.nonce}] = true
 		tx.logs = append(tx.logs, event{contract: of.contract, topics: []word{topicUsed, a.from.word(), a.nonce}})
 	}
-	c.move(tx, of, o.from(), to, units, at)
-	return tx
+	c.move(tx, of, o.from(), o.payTo, units, at)
 }

@@ -31,7 +31,7 @@ func Read(body []byte) (Reading, error) {
 	if err != nil {
 		return Reading{}, err
 	}
-	structure := word{}
+	var structure word
 	if o.permit != nil {
 		structure = o.permit.structure()
 	} else {

@@ -2,10 +2,11 @@ package facilitator_test
 
 import (
 	"encoding/json"
-	"fmt"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -127,7 +128,7 @@ func (h *house) sign(o offer) map[string]any {
 	if o.from == "" {
 		o.from = h.key.Address().Checksum()
 	}
-	text := func(n int64) string { return fmt.Sprint(n) }
+	text := func(n int64) string { return strconv.FormatInt(n, 10) }
 	if o.permit {
 		p := evm.Permit{
 			From: address(h.t, o.from), Token: address(h.t, o.asset), Amount: number(h.t, o.amount), Spender: address(h.t, o.spender),
@@ -194,9 +195,7 @@ func (h *house) body(o offer) string {
 		signed["scheme"], signed["network"] = o.scheme, o.network
 	} else {
 		accepted := terms(o.amount)
-		for k, v := range o.accepted {
-			accepted[k] = v
-		}
+		maps.Copy(accepted, o.accepted)
 		signed["accepted"] = accepted
 		if o.resource != "" {
 			signed["resource"] = map[string]any{"url": o.resource}
@@ -263,10 +262,10 @@ func (h *house) verify(o offer) reply {
 	return h.post("/facilitator/verify", h.body(o))
 }
 
-// received is what an address got: number of transfers, and units.
-func (h *house) received(to string) (int, string) {
+// received is what the payee got: number of transfers, and units.
+func (h *house) received() (int, string) {
 	for _, s := range h.Audit(1000).Received {
-		if strings.EqualFold(s.To, to) {
+		if strings.EqualFold(s.To, payee) {
 			return s.Transfers, s.Units
 		}
 	}

@@ -99,12 +99,9 @@ func (s *Server) node(chain uint64, body []byte) object {
 // look answers one question under the mutex.
 func (s *Server) look(c *chain, method string, params []json.RawMessage) (any, error) {
 	now := s.now()
-	text := func(i int) string {
-		var v string
-		if i < len(params) && json.Unmarshal(params[i], &v) == nil {
-			return v
-		}
-		return ""
+	first := "" // what most of them are about
+	if len(params) > 0 && json.Unmarshal(params[0], &first) != nil {
+		first = ""
 	}
 	switch method {
 	case "eth_chainId":
@@ -118,12 +115,12 @@ func (s *Server) look(c *chain, method string, params []json.RawMessage) (any, e
 	case "eth_gasPrice", "eth_maxPriorityFeePerGas":
 		return quantity(1_000_000), nil
 	case "eth_getBalance", "eth_getTransactionCount":
-		if _, err := parseAddress(text(0)); err != nil {
+		if _, err := parseAddress(first); err != nil {
 			return nil, badParams("address: %v", err)
 		}
 		return quantity(0), nil
 	case "eth_getBlockByNumber":
-		number, err := s.height(c, text(0), now)
+		number, err := s.height(c, first, now)
 		if err != nil {
 			return nil, err
 		}
@@ -132,7 +129,7 @@ func (s *Server) look(c *chain, method string, params []json.RawMessage) (any, e
 		}
 		return nil, nil
 	case "eth_getCode":
-		a, err := parseAddress(text(0))
+		a, err := parseAddress(first)
 		if err != nil {
 			return nil, badParams("address: %v", err)
 		}
@@ -141,7 +138,7 @@ func (s *Server) look(c *chain, method string, params []json.RawMessage) (any, e
 		}
 		return "0x", nil
 	case "eth_getTransactionReceipt", "eth_getTransactionByHash":
-		hash, err := parseWord(text(0))
+		hash, err := parseWord(first)
 		if err != nil {
 			return nil, badParams("hash: %v", err)
 		}

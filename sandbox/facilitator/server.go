@@ -133,7 +133,7 @@ func answer(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	w.Write(body) //nolint:errcheck,gosec // the client left; JSON, not a page
+	w.Write(body) //nolint:errcheck // the client left
 }
 
 // take reads a body and the order in it. The hash of the body is always given.
@@ -193,11 +193,16 @@ func (s *Server) verify(o *order, of *token) error {
 	return s.chains[o.chain].executable(o, of, units, s.now(), margin)
 }
 
+// explain says how an error is answered.
 func explain(o *order, err error) (status int, code, payer string) {
-	status, code = http.StatusOK, codeOf(err)
+	status = http.StatusOK
 	if o != nil {
 		payer = o.payer
 	}
+	if err == nil {
+		return status, "", payer
+	}
+	code = codeOf(err)
 	if r, ok := errors.AsType[*refusal](err); ok {
 		if payer == "" {
 			payer = r.payer
@@ -212,16 +217,15 @@ func explain(o *order, err error) (status int, code, payer string) {
 func (s *Server) serveSettle(w http.ResponseWriter, r *http.Request) {
 	o, of, call, err := s.take(w, r)
 	var out outcome
-	status, payer, network := http.StatusOK, "", ""
-	if err != nil {
-		status, out.code, payer = explain(o, err)
-	} else {
+	status, code, payer := explain(o, err)
+	if out.code = code; err == nil {
 		var late *pending
 		if p, ok := r.Context().Value(pendingKey{}).(pending); ok {
 			late = &p
 		}
-		out, payer = s.settle(o, of, late), o.payer
+		out = s.settle(o, of, late)
 	}
+	network := ""
 	if o != nil {
 		network = o.network
 	}

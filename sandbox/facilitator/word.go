@@ -72,7 +72,7 @@ func wordOfUint(n uint64) word { return wordOf(new(big.Int).SetUint64(n)) }
 func keccak(parts ...[]byte) (w word) {
 	h := sha3.NewLegacyKeccak256()
 	for _, p := range parts {
-		h.Write(p) //nolint:errcheck // a hash never refuses
+		h.Write(p)
 	}
 	h.Sum(w[:0])
 	return w

@@ -87,7 +87,7 @@ func readCoin(c *call) *coin {
 }
 
 // checkCoin holds an intent for stablecoins to what is different about them.
-func checkCoin(c *call, i *intent, from source, confirm bool) error {
+func checkCoin(i *intent, from source, confirm bool) error {
 	switch {
 	case !slices.Equal(i.types, []string{"crypto"}):
 		return invalid("", "payment_method_types", "Stablecoins need payment_method_types to be crypto alone.")

@@ -185,7 +185,10 @@ func readIntent(c *call, i *intent) terms {
 	if options := c.group("payment_method_options"); options.has("crypto") && i.coin == nil {
 		c.fail(unknownParameter("payment_method_options[crypto]"))
 	}
-	c.ignore("payment_method_options", "use_stripe_sdk", "mandate_data", "shipping", "radar_options", "hooks", "agent_details",
+	if i.coin == nil { // of which every member counts
+		c.ignore("payment_method_options")
+	}
+	c.ignore("use_stripe_sdk", "mandate_data", "shipping", "radar_options", "hooks", "agent_details",
 		"amount_details", "payment_details", "client_secret", "excluded_payment_method_types")
 	return terms{off: c.one("off_session", "true", "false", "one_off", "recurring") == "true", failOnAction: c.flag("error_on_requires_action"), returnURL: c.str("return_url")}
 }
@@ -244,7 +247,7 @@ func (s *Server) createIntent(c *call) (object, error) {
 		return nil, err
 	}
 	if i.coin != nil {
-		if err := checkCoin(c, i, from, confirm); err != nil {
+		if err := checkCoin(i, from, confirm); err != nil {
 			return nil, err
 		}
 	} else if err := checkAmount(i.amount, i.currency); err != nil {

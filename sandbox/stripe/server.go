@@ -408,7 +408,7 @@ func (s *Server) route(r *http.Request, version string) (*route, string, error) 
 		if !ok {
 			continue
 		}
-		if rt.since != "" && !(preview(version) && version >= rt.since) {
+		if rt.since != "" && (!preview(version) || version < rt.since) {
 			e := unrecognized(r.Method, r.URL.Path)
 			e.hint = "this needs a Stripe-Version that ends in .preview"
 			if rt.since > sinceTokens {
