@@ -64,8 +64,12 @@ func (s *Server) permitTerms(o *order) error {
 	if p.upto {
 		spender = uptoProxy
 	}
+	method := o.accepts.Extra.Transfer
+	if method == "" && p.upto {
+		method = "permit2" // there is no other
+	}
 	switch {
-	case o.accepts.Extra.Transfer != "permit2":
+	case method != "permit2":
 		return refuse(codePayload)
 	case p.spender != spender:
 		return refuse(codePermitSpender)

@@ -1,6 +1,7 @@
 // Package stripe is a stateful offline stand-in for the card processor's HTTP
 // API, as far as machine payments use it: shared payment tokens, payment
-// intents, charges, refunds, disputes, events and signed webhooks.
+// intents, charges, refunds, disputes, events and signed webhooks, and stablecoins
+// at deposit addresses on a [Chain] that somebody else keeps.
 //
 // It is somebody else's server: it shares no code with the product, or both
 // would agree on the same mistake. Everything lives in memory behind one mutex,
