@@ -9,6 +9,7 @@ import (
 
 	"paywall/money"
 	"paywall/mpp"
+	"paywall/x402"
 )
 
 // lastCare bounds what is still done for a purchase whose caller has gone.
@@ -27,7 +28,7 @@ func (t *Transport) buy(ctx context.Context, r *replay) (*http.Response, error) 
 		return attach(resp, r.req, Result{}), nil
 	}
 	drain(resp)
-	offers, err := readOffers(resp.Header, t.live(r))
+	offers, err := t.readOffers(resp.Header, t.live(r))
 	if err != nil {
 		return nil, &NoOfferError{Err: err}
 	}
@@ -52,6 +53,9 @@ func (t *Transport) choose(r *replay, offers []candidate) (*candidate, error) {
 	var forbidden error
 	for i := range offers {
 		o := &offers[i]
+		if o.Why == "" && t.walletFor(o) == nil {
+			o.Why = "no wallet for it"
+		}
 		if o.Why != "" {
 			continue
 		}
@@ -70,6 +74,17 @@ func (t *Transport) choose(r *replay, offers []candidate) (*candidate, error) {
 		return nil, forbidden
 	}
 	return nil, &NoOfferError{Offers: listed(offers)}
+}
+
+// walletFor is the wallet that can pay an offer, or nil.
+func (t *Transport) walletFor(o *candidate) Wallet {
+	if o.entry == nil || o.entry.transfer == nil {
+		return t.cfg.Wallet
+	}
+	if k := t.cfg.Stablecoins; k != nil && k.Pays(o.Network) {
+		return k
+	}
+	return nil
 }
 
 func listed(offers []candidate) []Offer {
@@ -96,16 +111,20 @@ func (t *Transport) pay(ctx context.Context, r *replay, chosen *candidate, offer
 	if err != nil {
 		return nil, t.release(ctx, spend.ID, err)
 	}
-	proof, err := t.cfg.Wallet.Pay(ctx, Request{
+	ask := Request{
 		Amount: chosen.Amount, NetworkID: chosen.NetworkID, Host: host, Description: chosen.Description,
 		Context: explain(r, chosen, purpose(ctx)), Approved: approved, Test: t.cfg.Test,
-	})
+	}
+	if chosen.entry != nil && chosen.entry.transfer != nil {
+		ask.Transfer, ask.NetworkID = chosen.entry.transfer, ""
+	}
+	proof, err := t.walletFor(chosen).Pay(ctx, ask)
 	if err != nil {
 		return nil, t.release(ctx, spend.ID, fmt.Errorf("wallet: %w", err))
 	}
 	p, resp, err := t.prepare(ctx, r, chosen, spend, proof)
 	if err != nil || resp != nil {
-		t.discard(ctx, proof.ID) // it never left, so it is not charged either way
+		t.discard(ctx, t.walletFor(chosen), proof.ID) // it never left, so it is not charged either way
 		if err = t.release(ctx, spend.ID, err); err != nil {
 			closeBody(resp)
 			return nil, err
@@ -121,7 +140,7 @@ func (t *Transport) approve(ctx context.Context, r *replay, o *candidate, s Spen
 		return false, nil
 	}
 	if t.cfg.Ask == nil {
-		if a, ok := t.cfg.Wallet.(Asker); ok && a.Asks() {
+		if a, ok := t.walletFor(o).(Asker); ok && a.Asks() {
 			return false, nil
 		}
 		limit, _ := t.cfg.Policy.AskAbove.For(o.Amount.Currency())
@@ -179,13 +198,13 @@ func (t *Transport) prepare(
 		return nil, resp, nil
 	}
 	drain(resp)
-	fresh, err := readOffers(resp.Header, t.live(r))
+	fresh, err := t.readOffers(resp.Header, t.live(r))
 	if err != nil {
 		return nil, nil, &NoOfferError{Err: err}
 	}
 	for i := range fresh {
 		o := &fresh[i]
-		if o.Why != "" || !o.same(&chosen.Offer) {
+		if o.Why != "" || !o.same(&chosen.Offer) || (o.entry == nil) != (chosen.entry == nil) {
 			continue
 		}
 		p, err := t.record(ctx, r, o, s, proof)
@@ -225,26 +244,15 @@ func (t *Transport) probe(ctx context.Context, r *replay) (*http.Response, error
 
 // record makes the credential and puts it into the journal.
 func (t *Transport) record(ctx context.Context, r *replay, o *candidate, s Spend, proof Proof) (*Presentation, error) {
-	cred, err := mpp.NewCredential(o.challenge, proof.Payload)
+	header, field, id, err := t.credential(o, s, proof)
 	if err != nil {
-		return nil, errors.New("the wallet's proof is no JSON object") // the cause may quote it
-	}
-	id, err := cred.Hash()
-	if err != nil {
-		return nil, errors.New("the wallet's proof is no JSON object")
-	}
-	field, err := cred.Format()
-	if err != nil {
-		return nil, fmt.Errorf("credential: %w", err)
+		return nil, err
 	}
 	u := *r.req.URL
 	u.User, u.Fragment, u.RawFragment = nil, "", ""
 	p := &Presentation{
-		ID: id, Key: r.key, Method: r.req.Method, URL: u.String(), Field: authorization, Credential: Secret(field),
+		ID: id, Key: r.key, Method: r.req.Method, URL: u.String(), Field: header, Credential: Secret(field),
 		Amount: o.Amount, Spend: s.ID, Proof: proof.ID, At: t.cfg.Now(),
-	}
-	if o.challenge.Header == mpp.PaymentAuthorization {
-		p.Field = mpp.PaymentAuthorization
 	}
 	t.setBusy(id, true)
 	if err := t.cfg.Journal.Put(ctx, *p); err != nil {
@@ -253,6 +261,30 @@ func (t *Transport) record(ctx context.Context, r *replay, o *candidate, s Spend
 		return nil, errors.Join(fmt.Errorf("journal: %w", err), t.forget(ctx, p))
 	}
 	return p, nil
+}
+
+// credential encodes a proof for the offer's protocol: the field, its value, and a
+// name that says nothing about it.
+func (t *Transport) credential(o *candidate, s Spend, proof Proof) (header, field, id string, err error) {
+	if o.entry != nil {
+		field, id, err = o.entry.answer(proof, s.ID, t.cfg.LinkTokens)
+		return http.CanonicalHeaderKey(x402.HeaderSignature), field, id, err
+	}
+	cred, err := mpp.NewCredential(o.challenge, proof.Payload)
+	if err != nil {
+		return "", "", "", errors.New("the wallet's proof is no JSON object") // the cause may quote it
+	}
+	if id, err = cred.Hash(); err != nil {
+		return "", "", "", errors.New("the wallet's proof is no JSON object")
+	}
+	if field, err = cred.Format(); err != nil {
+		return "", "", "", fmt.Errorf("credential: %w", err)
+	}
+	header = authorization
+	if o.challenge.Header == mpp.PaymentAuthorization {
+		header = mpp.PaymentAuthorization
+	}
+	return header, field, id, nil
 }
 
 // release gives a reservation back and returns err, joined with what went wrong
@@ -264,8 +296,8 @@ func (t *Transport) release(ctx context.Context, spend string, err error) error 
 }
 
 // discard makes the proof worthless and reports whether that is certain.
-func (t *Transport) discard(ctx context.Context, id Secret) bool {
-	d, ok := t.cfg.Wallet.(Discarder)
+func (t *Transport) discard(ctx context.Context, w Wallet, id Secret) bool {
+	d, ok := w.(Discarder)
 	if !ok {
 		return false
 	}

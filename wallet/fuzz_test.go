@@ -13,6 +13,7 @@ import (
 
 	"paywall/money"
 	"paywall/mpp"
+	"paywall/x402"
 )
 
 func newRequest(t testing.TB, to string) *http.Request {
@@ -88,7 +89,7 @@ func FuzzOffer(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		offers, err := readOffers(http.Header{"Www-Authenticate": {line}}, live{url: u})
+		offers, err := readChallenges(http.Header{"Www-Authenticate": {line}}, live{url: u})
 		if err != nil {
 			return
 		}
@@ -252,6 +253,52 @@ func FuzzProblem(f *testing.F) {
 		p := parseProblem(body)
 		if s := p.String(); len(s) > 4*600 || strings.ContainsFunc(s, unicode.IsControl) {
 			t.Fatalf("%q", s)
+		}
+	})
+}
+
+// What is said to be payable over x402 is a known token or a shared one, in one
+// reading only, and can be answered.
+func FuzzEntries(f *testing.F) {
+	for _, e := range []x402.PaymentRequirements{usdcEntry(), linkEntry()} {
+		field, err := x402.Encode(x402.PaymentRequired{Version: 2, Resource: x402.ResourceInfo{URL: shopURL}, Accepts: []x402.PaymentRequirements{e}})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(field)
+	}
+	u, err := url.Parse(shopURL)
+	if err != nil {
+		f.Fatal(err)
+	}
+	links := LinkTokens{}
+	links.defaults()
+	f.Fuzz(func(t *testing.T, field string) {
+		offers, err := readEntries(http.Header{"Payment-Required": {field}}, live{url: u}, links)
+		if err != nil {
+			return
+		}
+		for _, o := range offers {
+			if o.Why != "" {
+				continue
+			}
+			wire := o.entry.accepted
+			if !o.Amount.IsPositive() || strconv.FormatInt(o.Amount.Units(), 10) != wire.Amount || o.NetworkID == "" {
+				t.Fatalf("%+v is read as %v", wire, o.Offer)
+			}
+			proof := Proof{Payload: []byte(`{"spt":"spt_1"}`)}
+			if tr := o.entry.transfer; tr != nil && (tr.Asset.Network != wire.Network || !strings.EqualFold(tr.Asset.Contract.String(), wire.Asset) ||
+				!strings.EqualFold(tr.PayTo.String(), wire.PayTo)) {
+				t.Fatalf("%+v is read as a transfer %+v", wire, tr)
+			}
+			answer, id, err := o.entry.answer(proof, "spend", links)
+			if err != nil || !isName(id) {
+				t.Fatal(id, err)
+			}
+			var back x402.PaymentPayload
+			if err := x402.Decode(answer, &back); err != nil || back.Accepted.Amount != wire.Amount || back.Accepted.PayTo != wire.PayTo {
+				t.Fatalf("%v %+v", err, back)
+			}
 		}
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"paywall/money"
 	"paywall/mpp"
+	"paywall/x402"
 )
 
 // Presentation is a credential that has left or is about to, for one request.
@@ -45,8 +46,15 @@ func (p *Presentation) check() error {
 	if !isName(p.ID) || !isName(p.Key) || p.Spend == "" || p.At.IsZero() || !p.Amount.IsPositive() {
 		return errors.New("presentation is incomplete")
 	}
+	if p.Field == paymentSignature {
+		var payload x402.PaymentPayload
+		if x402.Decode(p.Credential.Reveal(), &payload) != nil {
+			return errors.New("presentation has no credential") // the cause may quote it
+		}
+		return nil
+	}
 	if p.Field != authorization && p.Field != mpp.PaymentAuthorization {
-		return errors.New("presentation names no field of the scheme")
+		return errors.New("presentation names no field of a protocol")
 	}
 	if _, err := mpp.ParseCredential(p.Credential.Reveal()); err != nil {
 		return errors.New("presentation has no credential") // the cause may quote it

@@ -13,6 +13,7 @@ import (
 
 	"paywall/money"
 	"paywall/mpp"
+	"paywall/x402"
 )
 
 // Limits of what is read from one 402.
@@ -29,10 +30,12 @@ const (
 
 // Offer is one way to pay that a seller listed. Texts are made safe to print.
 type Offer struct {
+	// Protocol is "mpp" or "x402". Network is where the money moves, as x402 names it.
+	Protocol, Network     string
 	Method, Intent, Realm string
 	// Amount is invalid when it cannot be read.
 	Amount money.Amount
-	// NetworkID is the seller's profile at the payment network.
+	// NetworkID is the seller at the payment network: a profile, or an address.
 	NetworkID   string
 	Description string
 	// Why says what keeps this wallet from paying it; empty when nothing does.
@@ -41,14 +44,15 @@ type Offer struct {
 
 // same reports whether two offers are one price of one seller.
 func (o *Offer) same(b *Offer) bool {
-	return o.Method == b.Method && o.Intent == b.Intent && strings.EqualFold(o.Realm, b.Realm) &&
-		o.Amount == b.Amount && o.NetworkID == b.NetworkID
+	return o.Protocol == b.Protocol && o.Network == b.Network && o.Method == b.Method && o.Intent == b.Intent &&
+		strings.EqualFold(o.Realm, b.Realm) && o.Amount == b.Amount && o.NetworkID == b.NetworkID
 }
 
-// candidate is an offer with the challenge to answer it by.
+// candidate is an offer with what answers it: a challenge, or an entry of x402.
 type candidate struct {
 	Offer
 	challenge mpp.Challenge
+	entry     *entry
 }
 
 // live is what a challenge has to fit.
@@ -62,9 +66,25 @@ type live struct {
 	realm string
 }
 
-// readOffers reads the challenges of a 402 in the seller's order. One that
-// cannot be paid is returned with the reason.
-func readOffers(h http.Header, l live) ([]candidate, error) {
+// readOffers reads a 402 in both protocols, each in the seller's order, the one
+// that is preferred first. An offer that cannot be paid is returned with the reason.
+func (t *Transport) readOffers(h http.Header, l live) ([]candidate, error) {
+	challenges, err := readChallenges(h, l)
+	if err != nil && len(h.Values(x402.HeaderRequired)) == 0 {
+		return nil, err
+	}
+	entries, err := readEntries(h, l, t.cfg.LinkTokens)
+	if err != nil && len(challenges) == 0 {
+		return nil, err
+	}
+	if t.cfg.Prefer == "x402" {
+		return append(entries, challenges...), nil
+	}
+	return append(challenges, entries...), nil
+}
+
+// readChallenges reads the challenges of the Payment scheme.
+func readChallenges(h http.Header, l live) ([]candidate, error) {
 	size := 0
 	for _, v := range h.Values("WWW-Authenticate") {
 		size += len(v)
@@ -88,7 +108,7 @@ func readOffers(h http.Header, l live) ([]candidate, error) {
 
 func readOffer(c *mpp.Challenge, l live) candidate {
 	out := candidate{challenge: *c, Offer: Offer{
-		Method: Clean(c.Method, 64), Intent: Clean(c.Intent, 64), Realm: Clean(c.Realm, 256), Description: Clean(c.Description, 200),
+		Protocol: "mpp", Method: Clean(c.Method, 64), Intent: Clean(c.Intent, 64), Realm: Clean(c.Realm, 256), Description: Clean(c.Description, 200),
 	}}
 	request, err := c.RequestObject()
 	if err != nil {

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
+
+	"paywall/x402"
 )
 
 // verdict is what the answer to a credential means.
@@ -24,6 +27,9 @@ const (
 func judge(resp *http.Response) (verdict, Problem) {
 	switch code := resp.StatusCode; code {
 	case http.StatusPaymentRequired:
+		if s := settlement(resp.Header); s != nil && s.ErrorReason == x402.CodePending {
+			return unknown, peek(resp) // some servers say so with a 402
+		}
 		return declined, peek(resp)
 	case http.StatusBadRequest:
 		if p := peek(resp); p.Slug() != "" {
@@ -140,7 +146,13 @@ func (t *Transport) send(ctx context.Context, r *replay, p *Presentation) (resp 
 func (t *Transport) decline(ctx context.Context, p *Presentation, refusal *DeclinedError) error {
 	defer t.setBusy(p.ID, false)
 	var err error
-	if t.discard(ctx, p.Proof) {
+	// A signed transfer cannot be taken back: it counts, and may be carried out until
+	// it expires.
+	var w Wallet
+	if p.Field != paymentSignature || t.cfg.Stablecoins == nil || !strings.HasPrefix(p.Proof.Reveal(), "0x") {
+		w = t.cfg.Wallet
+	}
+	if t.discard(ctx, w, p.Proof) {
 		refusal.MaybeCharged = false
 		err = t.release(ctx, p.Spend, nil)
 	}

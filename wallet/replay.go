@@ -17,6 +17,9 @@ import (
 // asks for another.
 const authorization = "Authorization"
 
+// paymentSignature is the field of a credential of x402.
+const paymentSignature = "Payment-Signature"
+
 // replay is a request that can be sent any number of times.
 type replay struct {
 	req    *http.Request // as the caller made it, its body read and closed
@@ -79,7 +82,7 @@ func (r *replay) copy(ctx context.Context) *http.Request {
 
 // carriesPayment reports whether the caller brought a credential of the scheme.
 func carriesPayment(h http.Header) bool {
-	if len(h.Values(mpp.PaymentAuthorization)) > 0 {
+	if len(h.Values(mpp.PaymentAuthorization))+len(h.Values(paymentSignature))+len(h.Values("X-Payment")) > 0 {
 		return true
 	}
 	for _, v := range h.Values(authorization) {

@@ -9,6 +9,7 @@ import (
 
 	"paywall/money"
 	"paywall/mpp"
+	"paywall/x402"
 )
 
 // receiptField is where this product's own signed receipt travels.
@@ -29,16 +30,21 @@ type Result struct {
 	Amount money.Amount
 	// Receipt is the seller's statement, nil when it made none that can be read.
 	Receipt *mpp.Receipt
+	// Settlement is what the seller says of a payment over x402, nil when it says nothing.
+	Settlement *x402.SettleResponse
 	// ReceiptToken is the signed receipt, unverified, which may itself open doors.
 	ReceiptToken Secret
 }
 
 // Reference is the payment's name at the payment network, as the seller states it.
 func (r *Result) Reference() string {
-	if r.Receipt == nil {
-		return ""
+	switch {
+	case r.Receipt != nil:
+		return Clean(r.Receipt.Reference, 200)
+	case r.Settlement != nil:
+		return Clean(r.Settlement.Transaction, 200)
 	}
-	return Clean(r.Receipt.Reference, 200)
+	return ""
 }
 
 // LogValue leaves the receipts out.
@@ -75,6 +81,7 @@ func (r *Result) readReceipts(h http.Header) {
 			r.Receipt = &got
 		}
 	}
+	r.Settlement = settlement(h)
 	if token := h.Get(receiptField); isToken(token) {
 		r.ReceiptToken = Secret(token)
 		return

@@ -38,8 +38,15 @@ type Config struct {
 	// Base carries the requests; nil is a transport of its own with bounded
 	// waits and headers. It must not follow redirects.
 	Base http.RoundTripper
-	// Wallet makes the proofs.
-	Wallet Wallet
+	// Wallet makes the proofs of shared payment tokens, Stablecoins those of x402. One
+	// of them at least is needed; offers for the other are passed over.
+	Wallet      Wallet
+	Stablecoins *KeyWallet
+	// LinkTokens is how the tokens of Wallet travel over x402.
+	LinkTokens LinkTokens
+	// Prefer is the protocol that is paid by where both could be, "mpp" or "x402";
+	// empty is mpp.
+	Prefer string
 	Policy Policy
 	// Ledger counts for the policy; nil counts in memory.
 	Ledger Ledger
@@ -81,9 +88,13 @@ type Transport struct {
 
 // NewTransport checks c and makes the transport.
 func NewTransport(c Config) (*Transport, error) {
-	if c.Wallet == nil {
-		return nil, errors.New("wallet: Config.Wallet is missing")
+	if c.Wallet == nil && c.Stablecoins == nil {
+		return nil, errors.New("wallet: Config.Wallet and Config.Stablecoins are both missing")
 	}
+	if c.Prefer != "" && c.Prefer != "mpp" && c.Prefer != "x402" {
+		return nil, errors.New("wallet: Config.Prefer is neither mpp nor x402")
+	}
+	c.LinkTokens.defaults()
 	if err := c.Policy.check(); err != nil {
 		return nil, err
 	}

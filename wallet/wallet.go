@@ -13,6 +13,8 @@ type Request struct {
 	// Amount and NetworkID are what the proof must be limited to.
 	Amount    money.Amount
 	NetworkID string
+	// Transfer is set for a payment in a stablecoin; NetworkID is empty then.
+	Transfer *Transfer
 	// Host is who asks; Description and Context are for the person who approves.
 	Host, Description, Context string
 	// Approved says that the person was asked here already. A wallet with an

@@ -8,10 +8,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"paywall/internal/testhook"
 	"paywall/receipts"
+	"paywall/x402/evm"
 )
 
 type keysCmd struct {
@@ -19,6 +21,7 @@ type keysCmd struct {
 	List   keysListCmd   `cmd:"" help:"List the receipt keys of a file."`
 	Rotate keysRotateCmd `cmd:"" help:"Sign receipts with a new key; the old one verifies for a while."`
 	Revoke keysRevokeCmd `cmd:"" help:"Refuse every receipt of a key from now on."`
+	Payer  keysPayerCmd  `cmd:"" help:"Make a key that an agent pays stablecoins from, and show its address."`
 }
 
 type keysNewCmd struct {
@@ -87,6 +90,29 @@ func newSecretFile(path string) (bool, error) {
 		return false, fmt.Errorf("write %s: %w", path, err)
 	}
 	return true, nil
+}
+
+type keysPayerCmd struct {
+	File string `arg:"" help:"The key file; one that is there is kept." type:"path"`
+}
+
+// Run makes the key, unless it is there, and shows the address that money for it goes to.
+func (c *keysPayerCmd) Run(p *Process) error {
+	made, err := newSecretFile(c.File)
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(c.File)
+	if err != nil {
+		return fmt.Errorf("read the key: %w", err)
+	}
+	key, err := evm.ParseKey(strings.TrimSpace(string(text)))
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.File, err)
+	}
+	report(p, c.File, made)
+	fmt.Fprintln(p.Stdout, "address", key.Address().Checksum())
+	return nil
 }
 
 type keysListCmd struct {

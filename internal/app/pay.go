@@ -16,6 +16,7 @@ import (
 	"paywall/internal/testhook"
 	"paywall/money"
 	"paywall/wallet"
+	"paywall/x402/evm"
 )
 
 type payCmd struct {
@@ -35,7 +36,11 @@ type payCmd struct {
 	Why    string   `help:"Why, in words that the wallet's owner reads."`
 	Yes    bool     `short:"y" help:"Do not ask here. A Link wallet's owner is asked by the wallet all the same."`
 	Test   bool     `help:"Ask the wallet for play money."`
-	Wallet string   `help:"link, or processor: play money from the processor's test helper, with PAYWALL_TEST_KEY." enum:"link,processor" default:"link"`
+	Wallet string   `help:"link; key: stablecoins over x402 from a key; or processor: play money from the processor's test helper, with PAYWALL_TEST_KEY." enum:"link,key,processor" default:"link"`
+
+	Protocol string   `help:"The protocol to pay by where both could be: mpp or x402." enum:"mpp,x402" default:"mpp"`
+	KeyFile  string   `name:"key-file" help:"File of the key for --wallet key, made by: paywall keys payer. PAYWALL_PAYER_KEY may hold the key itself." type:"path"`
+	Network  []string `help:"A network that --wallet key pays on, as eip155:8453. Without one, test networks alone. May be repeated."`
 
 	Processor string `help:"Origin of the processor for --wallet processor; the sandbox's, for instance." env:"PAYWALL_PROCESSOR"`
 	DryRun    bool   `help:"Show what would be paid, and pay nothing."`
@@ -108,7 +113,7 @@ func (c *payCmd) print(p *Process, resp *http.Response, result wallet.Result, ou
 	if err := out.write(p.Stdout, resp.Body); err != nil {
 		return err
 	}
-	if result.Presented && result.Receipt != nil {
+	if result.Presented && result.Reference() != "" {
 		fmt.Fprintf(p.Stderr, "paid %s, reference %s\n", result.Amount, plainText(result.Reference()))
 	}
 	return nil
@@ -206,8 +211,14 @@ func (c *payCmd) transport(p *Process) (*wallet.Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal of unanswered payments: %w", err)
 	}
-	cfg := wallet.Config{Policy: policy, Ledger: ledger, Journal: journal, Test: c.Test, Now: testhook.Now()}
-	if c.Wallet == "processor" {
+	cfg := wallet.Config{Policy: policy, Ledger: ledger, Journal: journal, Test: c.Test, Prefer: c.Protocol, Now: testhook.Now()}
+	switch c.Wallet {
+	case "key":
+		if cfg.Stablecoins, err = c.keyWallet(p); err != nil {
+			return nil, exitWith(exitUsage, err)
+		}
+		cfg.Ask = c.ask(p)
+	case "processor":
 		key, _ := p.Getenv("PAYWALL_TEST_KEY")
 		if key == "" {
 			return nil, exitWith(exitUsage, errors.New("--wallet processor: set PAYWALL_TEST_KEY to the seller's test key, sk_test_…"))
@@ -217,7 +228,7 @@ func (c *payCmd) transport(p *Process) (*wallet.Transport, error) {
 			return nil, fmt.Errorf("wallet: %w", err)
 		}
 		cfg.Ask = c.ask(p)
-	} else {
+	default:
 		link, err := c.link(p, func(_ context.Context, s wallet.SpendRequest) { showRequest(p, s) })
 		if err != nil {
 			return nil, err
@@ -225,6 +236,30 @@ func (c *payCmd) transport(p *Process) (*wallet.Transport, error) {
 		cfg.Wallet = link
 	}
 	return wallet.NewTransport(cfg) //nolint:wrapcheck // it names the field
+}
+
+// keyWallet opens the key that stablecoins are paid from.
+func (c *payCmd) keyWallet(p *Process) (*wallet.KeyWallet, error) {
+	text, _ := p.Getenv("PAYWALL_PAYER_KEY")
+	if c.KeyFile != "" {
+		data, err := os.ReadFile(c.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("--key-file: %w", err)
+		}
+		text = string(data)
+	}
+	if text = strings.TrimSpace(text); text == "" {
+		return nil, errors.New("--wallet key: name a file with --key-file, or set PAYWALL_PAYER_KEY; make a key with: paywall keys payer FILE")
+	}
+	key, err := evm.ParseKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("--wallet key: %w", err)
+	}
+	w, err := wallet.NewKeyWallet(wallet.KeyConfig{Key: key, Networks: c.Network, Now: testhook.Now()})
+	if err != nil {
+		return nil, fmt.Errorf("--network: %w", err)
+	}
+	return w, nil
 }
 
 func showRequest(p *Process, s wallet.SpendRequest) {
@@ -257,10 +292,15 @@ func (c *payCmd) offers(p *Process, req *http.Request) error {
 	}
 	policy.AskAbove = nil // so that everything is asked about, and denied
 	var offer *wallet.Ask
-	probe, err := wallet.NewTransport(wallet.Config{
-		Wallet: noWallet{}, Policy: policy, Now: testhook.Now(),
-		Ask: func(_ context.Context, a wallet.Ask) (bool, error) { offer = &a; return false, nil },
-	})
+	cfg := wallet.Config{Wallet: noWallet{}, Policy: policy, Prefer: c.Protocol, Now: testhook.Now()}
+	if c.Wallet == "key" {
+		cfg.Wallet = nil
+		if cfg.Stablecoins, err = c.keyWallet(p); err != nil {
+			return exitWith(exitUsage, err)
+		}
+	}
+	cfg.Ask = func(_ context.Context, a wallet.Ask) (bool, error) { offer = &a; return false, nil }
+	probe, err := wallet.NewTransport(cfg)
 	if err != nil {
 		return err //nolint:wrapcheck // it names the field
 	}
@@ -278,9 +318,9 @@ func (c *payCmd) offers(p *Process, req *http.Request) error {
 		return t.flush()
 	}
 	if none, ok := errors.AsType[*wallet.NoOfferError](err); ok && len(none.Offers) > 0 {
-		t := newTable(p.Stdout, "method", "intent", "price", "why not")
+		t := newTable(p.Stdout, "protocol", "method", "network", "price", "why not")
 		for _, o := range none.Offers {
-			t.row(o.Method, o.Intent, o.Amount.String(), o.Why)
+			t.row(o.Protocol, o.Method, o.Network, o.Amount.String(), o.Why)
 		}
 		if err := t.flush(); err != nil {
 			return err
@@ -302,7 +342,7 @@ func (c *payCmd) printJSON(p *Process, resp *http.Response, result wallet.Result
 	if err != nil {
 		return fmt.Errorf("read the answer: %w", err)
 	}
-	v := map[string]any{"status": resp.StatusCode, "body": string(body), "paid": result.Presented && result.Receipt != nil}
+	v := map[string]any{"status": resp.StatusCode, "body": string(body), "paid": result.Presented && result.Reference() != ""}
 	if result.Presented {
 		v["amount"], v["reference"] = result.Amount.String(), result.Reference()
 		v["payment"] = resp.Header.Get("Paywall-Payment-Id")
