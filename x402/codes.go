@@ -28,6 +28,10 @@ const (
 	CodeDuplicate     = "duplicate_settlement"
 	CodeAllowance     = "permit2_allowance_required"
 	CodeExtensionEcho = "extension_echo_mismatch"
+
+	CodePermitToken       = "permit2_token_mismatch"
+	CodePermitSpender     = "invalid_permit2_spender"
+	CodePermitFacilitator = "upto_facilitator_mismatch"
 )
 
 // Texts of `error` that clients know.
