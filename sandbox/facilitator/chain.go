@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// blockTime is how often a block comes when nothing happens.
-const blockTime = 2 * time.Second
+// secondsPerBlock is how often a block comes when nothing happens.
+const secondsPerBlock = 2
 
-// firstBlock is the height at which a chain begins here: others were before.
+// firstBlock is the height at which anything can happen. The blocks before it are
+// there, as those of a chain that is in use, and empty.
 const firstBlock = 10_000_000
 
 // A chain is one network's ledger. Its owner's mutex guards it.
@@ -24,8 +25,8 @@ type chain struct {
 	byHash      map[word]*transaction
 	balances    map[holding]*big.Int
 	allowances  map[holding]*big.Int // of Permit2
-	nonces      map[nonceOf]bool     // by EIP-3009; false is cancelled
-	permits     map[permitOf]bool    // nonces of Permit2 that are used
+	nonces      map[nonceOf]uint64   // of EIP-3009, used or cancelled: the block
+	permits     map[permitOf]uint64  // of Permit2: the block
 	transfers   []*Transfer
 	settlements map[word]*settlement // by digest
 }
@@ -89,8 +90,8 @@ func newChain(id uint64, tokens []*token, start *big.Int, now time.Time) *chain 
 		byHash:      make(map[word]*transaction),
 		balances:    make(map[holding]*big.Int),
 		allowances:  make(map[holding]*big.Int),
-		nonces:      make(map[nonceOf]bool),
-		permits:     make(map[permitOf]bool),
+		nonces:      make(map[nonceOf]uint64),
+		permits:     make(map[permitOf]uint64),
 		settlements: make(map[word]*settlement),
 	}
 }
@@ -138,27 +139,38 @@ func (c *chain) head(at time.Time) block {
 		return c.blocks[i]
 	}
 	if i == 0 {
-		return c.blocks[0]
+		first := c.blocks[0]
+		back := (first.at - at.Unix() + secondsPerBlock - 1) / secondsPerBlock
+		return c.before(uint64(max(int64(first.number)-back, 0)))
 	}
 	last := c.blocks[i-1]
-	empty := (at.Unix() - last.at) / int64(blockTime/time.Second)
+	empty := (at.Unix() - last.at) / secondsPerBlock
 	if i < len(c.blocks) {
 		empty = min(empty, int64(c.blocks[i].number-last.number)-1)
 	}
-	return block{number: last.number + uint64(empty), at: last.at + empty*int64(blockTime/time.Second)}
+	return block{number: last.number + uint64(empty), at: last.at + empty*secondsPerBlock}
+}
+
+// before is a block from before the first.
+func (c *chain) before(number uint64) block {
+	first := c.blocks[0]
+	return block{number: number, at: max(first.at-int64(first.number-number)*secondsPerBlock, 0)}
 }
 
 // find is the block of a number, if it is not newer than the head.
 func (c *chain) find(number uint64, now time.Time) (block, bool) {
-	if number < firstBlock || number > c.head(now).number {
+	switch {
+	case number > c.head(now).number:
 		return block{}, false
+	case number < firstBlock:
+		return c.before(number), true
 	}
 	i, found := slices.BinarySearchFunc(c.blocks, number, func(b block, n uint64) int { return cmp.Compare(b.number, n) })
 	if found {
 		return c.blocks[i], true
 	}
 	last := c.blocks[i-1]
-	return block{number: number, at: last.at + int64(number-last.number)*int64(blockTime/time.Second)}, true
+	return block{number: number, at: last.at + int64(number-last.number)*secondsPerBlock}, true
 }
 
 func (c *chain) blockHash(number uint64) word {

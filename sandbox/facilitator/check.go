@@ -96,14 +96,14 @@ func (c *chain) executable(o *order, of *token, units *big.Int, at time.Time, so
 			return refuse(codePermitLate)
 		case p.validAfter.Cmp(now) > 0:
 			return refuse(codePermitEarly)
-		case c.permits[permitOf{p.from, wordOf(p.nonce)}]:
+		case c.permits[permitOf{p.from, wordOf(p.nonce)}] > 0:
 			return refuse(codePermitNonce)
 		case c.allowance(funds).Cmp(units) < 0:
 			return refuse(codePermitAllowance)
 		}
 	} else {
 		a := o.authorization
-		_, used := c.nonces[nonceOf{of.contract, a.from, a.nonce}]
+		used := c.nonces[nonceOf{of.contract, a.from, a.nonce}] > 0
 		switch {
 		case a.validBefore.Cmp(then) < 0, a.validBefore.Cmp(now) <= 0: // the token wants it strictly before
 			return refuse(codeLate)
@@ -125,12 +125,15 @@ func (c *chain) execute(o *order, of *token, units *big.Int, hash word, by addre
 	tx := &transaction{hash: hash, from: by, to: of.contract}
 	if p := o.permit; p != nil {
 		tx.to = p.spender
-		c.permits[permitOf{p.from, wordOf(p.nonce)}] = true
 		c.spend(holding{of.contract, p.from}, units)
 	} else {
 		a := o.authorization
-		c.nonces[nonceOf{of.contract, a.from, a.nonce}] = true
 		tx.logs = append(tx.logs, event{contract: of.contract, topics: []word{topicUsed, a.from.word(), a.nonce}})
 	}
 	c.move(tx, of, o.from(), o.payTo, units, at)
+	if p := o.permit; p != nil {
+		c.permits[permitOf{p.from, wordOf(p.nonce)}] = tx.block
+	} else {
+		c.nonces[nonceOf{of.contract, o.authorization.from, o.authorization.nonce}] = tx.block
+	}
 }

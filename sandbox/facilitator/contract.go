@@ -12,17 +12,20 @@ import (
 // A selector names a function of a contract.
 type selector [4]byte
 
-// contractCalls are the functions that eth_call finds: of the tokens, which get
-// the token, and of Permit2, which get nil. A function reports false for arguments
-// that it cannot take.
-func contractCalls() map[selector]func(*Server, *chain, *token, []word) ([]byte, bool) {
-	all := make(map[selector]func(*Server, *chain, *token, []word) ([]byte, bool))
-	add := func(declaration string, do func(*Server, *chain, *token, []word) ([]byte, bool)) {
+// A contractCall is a function of a contract as of a block. It gets the token it is
+// of, or nil for Permit2, and reports false for what it cannot take. Nonces are
+// remembered with their blocks; balances and allowances are always the latest.
+type contractCall func(c *chain, t *token, in []word, at uint64) ([]byte, bool)
+
+// contractCalls are the functions that eth_call finds.
+func contractCalls() map[selector]contractCall {
+	all := make(map[selector]contractCall)
+	add := func(declaration string, do contractCall) {
 		h := keccak([]byte(declaration))
 		all[selector(h[:4])] = do
 	}
 	ofToken := func(declaration string, arguments int, do func(c *chain, t *token, in []word) []byte) {
-		add(declaration, func(_ *Server, c *chain, t *token, in []word) ([]byte, bool) {
+		add(declaration, func(c *chain, t *token, in []word, _ uint64) ([]byte, bool) {
 			if t == nil || len(in) != arguments {
 				return nil, false
 			}
@@ -38,22 +41,25 @@ func contractCalls() map[selector]func(*Server, *chain, *token, []word) ([]byte,
 		}
 		return number(c.allowance(holding{t.contract, low(in[0])}))
 	})
-	ofToken("authorizationState(address,bytes32)", 2, func(c *chain, t *token, in []word) []byte {
-		_, used := c.nonces[nonceOf{t.contract, low(in[0]), in[1]}]
-		return truth(used)
+	add("authorizationState(address,bytes32)", func(c *chain, t *token, in []word, at uint64) ([]byte, bool) {
+		if t == nil || len(in) != 2 {
+			return nil, false
+		}
+		used := c.nonces[nonceOf{t.contract, low(in[0]), in[1]}]
+		return truth(used > 0 && used <= at), true
 	})
 	ofToken("name()", 0, func(_ *chain, t *token, _ []word) []byte { return dynamic(t.Name) })
 	ofToken("symbol()", 0, func(_ *chain, t *token, _ []word) []byte { return dynamic(t.Symbol) })
 	ofToken("version()", 0, func(_ *chain, t *token, _ []word) []byte { return dynamic(t.Version) })
 	ofToken("decimals()", 0, func(_ *chain, t *token, _ []word) []byte { return number(big.NewInt(int64(t.Decimals))) })
 	ofToken("DOMAIN_SEPARATOR()", 0, func(_ *chain, t *token, _ []word) []byte { return t.separator[:] })
-	add("nonceBitmap(address,uint256)", func(_ *Server, c *chain, t *token, in []word) ([]byte, bool) {
+	add("nonceBitmap(address,uint256)", func(c *chain, t *token, in []word, at uint64) ([]byte, bool) {
 		if t != nil || len(in) != 2 {
 			return nil, false
 		}
 		bits := new(big.Int)
-		for p := range c.permits {
-			if p.owner == low(in[0]) && slices.Equal(p.nonce[:31], in[1][1:]) && in[1][0] == 0 {
+		for p, used := range c.permits {
+			if used <= at && p.owner == low(in[0]) && slices.Equal(p.nonce[:31], in[1][1:]) && in[1][0] == 0 {
 				bits.SetBit(bits, int(p.nonce[31]), 1)
 			}
 		}
@@ -88,11 +94,22 @@ func dynamic(s string) []byte {
 	return append(out, make([]byte, (32-len(s)%32)%32)...)
 }
 
-// call is eth_call, always of the latest block.
-func (s *Server) call(c *chain, params []json.RawMessage) (any, error) {
+// call is eth_call.
+func (s *Server) call(c *chain, params []json.RawMessage, now time.Time) (any, error) {
 	var in struct{ To, Data, Input string }
 	if len(params) == 0 || json.Unmarshal(params[0], &in) != nil {
 		return nil, badParams("want a call")
+	}
+	at := ""
+	if len(params) > 1 && json.Unmarshal(params[1], &at) != nil {
+		return nil, badParams("block: want a quantity or a name")
+	}
+	height, err := s.height(c, at, now)
+	if err != nil {
+		return nil, err
+	}
+	if height > c.head(now).number {
+		return nil, &nodeError{Code: -32000, Message: "header not found"}
 	}
 	if in.Data == "" {
 		in.Data = in.Input
@@ -122,7 +139,7 @@ func (s *Server) call(c *chain, params []json.RawMessage) (any, error) {
 	for rest := range slices.Chunk(data[4:], 32) {
 		arguments = append(arguments, word(rest))
 	}
-	out, ok := do(s, c, of, arguments)
+	out, ok := do(c, of, arguments, height)
 	if !ok {
 		return nil, reverted
 	}

@@ -81,13 +81,13 @@ func (s *Server) Cancel(network, asset, owner, nonce string) (string, error) {
 		return "", err
 	}
 	key := nonceOf{of.contract, by, n}
-	if _, used := c.nonces[key]; used {
+	if c.nonces[key] > 0 {
 		return "", &ControlError{Member: "nonce", Why: "is used or cancelled already"}
 	}
-	c.nonces[key] = false
 	tx := &transaction{hash: s.transactionHash(c, n), from: by, to: of.contract, ok: true}
 	tx.logs = []event{{contract: of.contract, topics: []word{topicCancelled, by.word(), n}}}
 	c.mine(tx, s.now())
+	c.nonces[key] = tx.block
 	return tx.hash.String(), nil
 }
 

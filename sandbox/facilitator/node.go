@@ -151,7 +151,7 @@ func (s *Server) look(c *chain, method string, params []json.RawMessage) (any, e
 		}
 		return c.renderReceipt(tx), nil
 	case "eth_call":
-		return s.call(c, params)
+		return s.call(c, params, now)
 	case "eth_getLogs":
 		return s.logs(c, params, now)
 	}
@@ -168,7 +168,7 @@ func (s *Server) height(c *chain, at string, now time.Time) (uint64, error) {
 	case "safe", "finalized":
 		return c.head(now.Add(-s.cfg.Finality)).number, nil
 	case "earliest":
-		return firstBlock, nil
+		return 0, nil
 	}
 	digits, ok := strings.CutPrefix(at, "0x")
 	n, err := strconv.ParseUint(digits, 16, 63)

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -72,7 +73,16 @@ func TestNode(t *testing.T) {
 		}
 	}
 	h.clock.advance(20 * time.Second)
+	before := h.result("eth_blockNumber")
 	settled := h.settle(plain())
+	selector := evm.Keccak256([]byte("authorizationState(address,bytes32)"))
+	asked := map[string]any{"to": coin, "input": "0x" + hex.EncodeToString(selector[:4]) + payer + plain().nonce}
+	if was := h.result("eth_call", asked, before); was != hexWord(0) {
+		t.Errorf("as of the block before: %v", was)
+	}
+	if r := h.rpc("eth_call", asked, "0xffffffffff"); !strings.Contains(r.raw, "header not found") {
+		t.Error(r.raw)
+	}
 	hash, _ := settled.body["transaction"].(string)
 	if state() != hexWord(1) || h.read(coin, "balanceOf(address)", payer) != hexWord(999_990_000) {
 		t.Errorf("state %s", state())
@@ -112,13 +122,22 @@ func TestNode(t *testing.T) {
 	if latest["timestamp"] != fmt.Sprintf("0x%x", h.clock.now().Unix()) || latest["number"].(string) <= receipt["blockNumber"].(string) {
 		t.Errorf("%v", latest)
 	}
+	// A chain is older than the sandbox.
+	height, err := strconv.ParseUint(latest["number"].(string)[2:], 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := h.result("eth_getBlockByNumber", "0x"+strconv.FormatUint(height-5000, 16), false).(map[string]any)
+	if at, err := strconv.ParseInt(old["timestamp"].(string)[2:], 16, 64); err != nil || start.Unix()-at < 9000 || start.Unix()-at > 10000 {
+		t.Errorf("%v %v", old["timestamp"], err)
+	}
 	if future := h.result("eth_getBlockByNumber", "0xffffffffff", false); future != nil {
 		t.Errorf("%v", future)
 	}
 }
 
 func TestNode_Logs(t *testing.T) {
-	h := newHouse(t, facilitator.Config{LogRange: 100})
+	h := newHouse(t, facilitator.Config{})
 	payer := h.key.Address().String()
 	for i := range 3 {
 		o := plain()
@@ -175,7 +194,10 @@ func TestNode_Logs(t *testing.T) {
 	if r := h.settle(o); r.verdict() != "invalid_exact_evm_nonce_already_used" {
 		t.Error(r.raw)
 	}
-	h.clock.advance(time.Hour)
+	h = newHouse(t, facilitator.Config{LogRange: 100})
+	if r := h.rpc("eth_getLogs", map[string]any{"fromBlock": "latest"}); !strings.Contains(r.raw, `"result":[]`) {
+		t.Error(r.raw)
+	}
 	if r := h.rpc("eth_getLogs", map[string]any{"fromBlock": "earliest"}); !strings.Contains(r.raw, "limited to a 100 range") {
 		t.Error(r.raw)
 	}

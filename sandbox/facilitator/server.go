@@ -50,7 +50,7 @@ type Server struct {
 	start  *big.Int
 	self   address // who sends the transactions
 	mux    *http.ServeMux
-	calls  map[selector]func(*Server, *chain, *token, []word) ([]byte, bool)
+	calls  map[selector]contractCall
 
 	mu       sync.Mutex // guards everything below
 	chains   map[uint64]*chain
