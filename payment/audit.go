@@ -122,6 +122,9 @@ func expected(p Payment) []string {
 	if p.Delivery == DeliveryDelivered {
 		kinds = append(kinds, "deliver")
 	}
+	for i := range p.RefundsFailed {
+		kinds = append(kinds, nth("refund", i), nth("refund_failed", i))
+	}
 	switch p.State {
 	case StateRefunding:
 		kinds = append(kinds, "refund_due")
@@ -130,7 +133,7 @@ func expected(p Payment) []string {
 			kinds = append(kinds, "refund_due")
 		}
 	case StateRefunded:
-		kinds = append(kinds, "refund_due", "refund")
+		kinds = append(kinds, "refund_due", nth("refund", p.RefundsFailed))
 	case StateCredited:
 		kinds = append(kinds, "refund_due", "credit")
 	case StatePending, StateAuthorized, StateSettled, StateFailed, StateVoided:
@@ -165,6 +168,9 @@ func (t *tally) payment(p Payment) {
 		if p.Reference == "" {
 			t.broken("I9", p.ID, "settled without a reference")
 		}
+	}
+	if p.State == StateAuthorized && !p.Held {
+		t.broken("I5", p.ID, "authorized, and not held")
 	}
 	if p.State.Live() {
 		if other, twice := t.spent[p.Instrument]; twice {

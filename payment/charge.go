@@ -15,24 +15,28 @@ import (
 // It does not end with the caller's context: a hang-up must not leave a charge
 // half made.
 func (p *Processor) Charge(ctx context.Context, c Credential, e Entitlement) (Payment, error) {
+	if c.Offer.Metered {
+		return Payment{}, Refuse(KindInternal, "what the request will use is not known yet; nothing was charged")
+	}
+	return p.begin(ctx, c, e, false)
+}
+
+// begin claims a payment for the credential and charges it, or holds its money.
+// Of a credential that has one already it answers with that.
+func (p *Processor) begin(ctx context.Context, c Credential, e Entitlement, hold bool) (Payment, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.Patience)
 	defer cancel()
 	m, ok := p.methods[c.Offer.Method]
 	if !ok {
 		return Payment{}, Refuse(KindMethodUnsupported, "this way of paying is no longer offered")
 	}
+	holder, can := m.(Holder)
+	if hold && !can {
+		return Payment{}, Refuse(KindMethodUnsupported, "this way of paying cannot hold money; nothing was charged")
+	}
 	inst, err := m.Inspect(c)
 	if err != nil {
 		return Payment{}, err //nolint:wrapcheck // already *Error, made for the payer
-	}
-	pay := p.record(c, inst, e)
-	in, err := m.Prepare(pay, c)
-	if err != nil {
-		return Payment{}, &Error{Kind: KindInternal, Detail: "the payment could not be prepared; nothing was charged", Err: err}
-	}
-	pay.Key, pay.Account = in.Key, in.Account
-	if pay.Intent, err = p.sealer.seal(pay.ID, in); err != nil {
-		return Payment{}, &Error{Kind: KindInternal, Detail: "the payment could not be prepared; nothing was charged", Err: err}
 	}
 	release, err := p.acquire(ctx)
 	if err != nil {
@@ -40,24 +44,60 @@ func (p *Processor) Charge(ctx context.Context, c Credential, e Entitlement) (Pa
 	}
 	defer release()
 
-	p.cfg.Point(PointVerified)
-	// Claim before asking the rail: two copies of one credential may arrive
-	// together, and only the insert can tell the first from the second.
-	switch err := p.cfg.Store.Claim(ctx, pay); {
-	case err == nil:
-		p.cfg.Point(PointIntent)
-		return p.settle(ctx, m, pay, in)
-	case errors.Is(err, ErrChallengeUsed):
-		return p.rejoin(ctx, m, c)
-	case errors.Is(err, ErrInstrumentUsed):
-		return Payment{}, p.spent(ctx, pay)
-	case errors.Is(err, ErrPaused):
-		return Payment{}, &Error{Kind: KindPaused, Detail: "the seller has paused payments; nothing was charged", RetryAfter: time.Minute}
-	default:
-		// Whether or not the claim was stored, nothing was sent: the same
-		// credential may come back, and recovery voids what is left over.
-		return Payment{}, &Error{Kind: KindInternal, Detail: "the payment could not be recorded; nothing was charged", RetryAfter: 5 * time.Second, Err: err}
+	first := c.ChallengeID
+	for n := 1; ; n++ {
+		c.ChallengeID = numbered(first, n)
+		pay, in, err := p.prepare(m, c, inst, e, hold)
+		if err != nil {
+			return Payment{}, err
+		}
+		if n == 1 {
+			p.cfg.Point(PointVerified)
+		}
+		// Claim before asking the rail: two copies of one credential may arrive
+		// together, and only the insert can tell the first from the second.
+		switch err := p.cfg.Store.Claim(ctx, pay); {
+		case err == nil:
+			p.cfg.Point(PointIntent)
+			if hold {
+				p.take(pay.ID) // nobody else can have a payment that is this new
+				return p.promise(ctx, holder, pay, in)
+			}
+			return p.settle(ctx, charging(m), pay, in)
+		case errors.Is(err, ErrChallengeUsed):
+			stored, err := p.claimed(ctx, c)
+			if err != nil {
+				return Payment{}, err
+			}
+			if released(stored) && n < maxClaims {
+				continue // nothing was taken for it; it may be presented again
+			}
+			return p.rejoin(ctx, m, stored, hold)
+		case errors.Is(err, ErrInstrumentUsed):
+			return Payment{}, p.spent(ctx, pay)
+		case errors.Is(err, ErrPaused):
+			return Payment{}, &Error{Kind: KindPaused, Detail: "the seller has paused payments; nothing was charged", RetryAfter: time.Minute}
+		default:
+			// Whether or not the claim was stored, nothing was sent: the same
+			// credential may come back, and recovery voids what is left over.
+			return Payment{}, &Error{Kind: KindInternal, Detail: "the payment could not be recorded; nothing was charged", RetryAfter: 5 * time.Second, Err: err}
+		}
 	}
+}
+
+// prepare makes the record and the intent of a claim.
+func (p *Processor) prepare(m Method, c Credential, inst Instrument, e Entitlement, hold bool) (Payment, Intent, error) {
+	pay := p.record(c, inst, e)
+	pay.Held = hold
+	in, err := m.Prepare(pay, c)
+	if err != nil {
+		return Payment{}, Intent{}, &Error{Kind: KindInternal, Detail: "the payment could not be prepared; nothing was charged", Err: err}
+	}
+	pay.Key, pay.Account = in.Key, in.Account
+	if pay.Intent, err = p.sealer.seal(pay.ID, in); err != nil {
+		return Payment{}, Intent{}, &Error{Kind: KindInternal, Detail: "the payment could not be prepared; nothing was charged", Err: err}
+	}
+	return pay, in, nil
 }
 
 func (p *Processor) record(c Credential, inst Instrument, e Entitlement) Payment {
@@ -70,19 +110,29 @@ func (p *Processor) record(c Credential, inst Instrument, e Entitlement) Payment
 		Protocol: c.Protocol, Method: c.Offer.Method,
 		ChallengeID: c.ChallengeID, CredentialHash: c.Hash, Instrument: inst.Fingerprint,
 		Scope: c.Scope, Amount: c.Offer.Amount, Description: c.Offer.Quote.Description,
+		Payer: c.Payer, Network: c.Offer.Network,
 		WindowEnds: now.Add(e.Window), Redeliver: e.Redeliver,
 		Owner: p.cfg.Owner, Epoch: 1, LeaseUntil: now.Add(leaseTime), Attempts: 1,
 		CreatedAt: now, UpdatedAt: now,
 	}
 }
 
+// sending is the call of a rail that takes the money.
+type sending struct {
+	op   string
+	send func(ctx context.Context, p Payment, in Intent) Outcome
+}
+
+func charging(m Method) sending  { return sending{"charge", m.Charge} }
+func capturing(m Holder) sending { return sending{"capture", m.Capture} }
+
 // settle sends the intent until the rail gives a definite answer or the payer's
 // patience ends. Every attempt has the same key and the same bytes.
-func (p *Processor) settle(ctx context.Context, m Method, pay Payment, in Intent) (Payment, error) {
+func (p *Processor) settle(ctx context.Context, s sending, pay Payment, in Intent) (Payment, error) {
 	wait := p.cfg.Backoff
 	for attempt := 0; ; attempt++ {
 		p.cfg.Point(PointSend)
-		out := p.call(ctx, "charge", pay, attempt > 0, func(ctx context.Context) Outcome { return m.Charge(ctx, pay, in) })
+		out := p.call(ctx, s.op, pay, attempt > 0, func(ctx context.Context) Outcome { return s.send(ctx, pay, in) })
 		p.cfg.Point(PointAnswered)
 		switch out.Class {
 		case OutcomeSucceeded, OutcomeDeclined, OutcomeMismatch:
@@ -94,12 +144,21 @@ func (p *Processor) settle(ctx context.Context, m Method, pay Payment, in Intent
 			}
 		case OutcomeUnknown, OutcomeNone, OutcomeStarted, OutcomeVoided:
 		}
-		next := max(wait, out.RetryAfter)
-		if end, ok := ctx.Deadline(); ok && p.cfg.Now().Add(next).After(end) || !p.pause(ctx, next) {
+		if !p.again(ctx, &wait, out) {
 			return Payment{}, p.unknown(ctx, pay, out)
 		}
-		wait = min(2*wait, 4*time.Second)
 	}
+}
+
+// again waits until a rail may be asked once more, and reports false when the
+// payer's patience ends before.
+func (p *Processor) again(ctx context.Context, wait *time.Duration, out Outcome) bool {
+	next := max(*wait, out.RetryAfter)
+	*wait = min(2**wait, 4*time.Second)
+	if end, ok := ctx.Deadline(); ok && p.cfg.Now().Add(next).After(end) {
+		return false
+	}
+	return p.pause(ctx, next)
 }
 
 // conclude stores a definite answer and says what the payer is told.
@@ -114,11 +173,12 @@ func (p *Processor) conclude(ctx context.Context, pay Payment, out Outcome) (Pay
 	return stored, p.refusal(stored, out)
 }
 
-// enter writes a definite outcome of a pending payment into the books.
+// enter writes a definite outcome of a payment that is not settled into the books.
 func (p *Processor) enter(ctx context.Context, pay Payment, out Outcome) (Payment, error) {
 	// Money may have moved: the entry must not be lost to a payer's patience.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storePatience)
 	defer cancel()
+	out = judged(pay, out)
 	now := p.Now()
 	next := pay
 	next.Revision, next.UpdatedAt, next.Intent = pay.Revision+1, now, nil
@@ -127,23 +187,60 @@ func (p *Processor) enter(ctx context.Context, pay Payment, out Outcome) (Paymen
 	event := "payment.failed"
 	switch out.Class {
 	case OutcomeSucceeded:
-		event = "payment.settled"
-		next.State, next.Delivery, next.SettledAt = StateSettled, DeliveryOpen, now
-		next.WindowEnds = now.Add(pay.WindowEnds.Sub(pay.CreatedAt))
-		entries = []Entry{{Payment: pay.ID, Kind: "settle", Debit: AccountReceivable + pay.Method, Credit: AccountUndelivered, Amount: pay.Amount, At: now}}
+		event, entries = settled(&next, pay, out, now)
 	case OutcomeMismatch:
 		event = "payment.review"
-		next.State, next.Intent = StateReview, pay.Intent
+		next.State, next.Delivery, next.Intent = StateReview, DeliveryNone, pay.Intent
 		p.cfg.Logger.ErrorContext(ctx, "payment needs review", "payment", pay.ID, "reason", out.Reason, "err", out.Err)
 	case OutcomeDeclined:
-		next.State = StateFailed
+		next.State, next.Delivery = StateFailed, DeliveryNone
 	case OutcomeVoided:
 		event = "payment.voided"
-		next.State = StateVoided
+		next.State, next.Delivery = StateVoided, DeliveryNone
 	case OutcomeUnknown, OutcomeNotNow, OutcomeNone, OutcomeStarted:
 		return Payment{}, fmt.Errorf("conclude %s with %s: %w", pay.ID, out.Class, ErrState)
 	}
 	return p.update(ctx, pay, next, entries, event)
+}
+
+// settled fills in the record of a charge that succeeded, and says what is posted.
+func settled(next *Payment, pay Payment, out Outcome, now time.Time) (event string, entries []Entry) {
+	next.State, next.SettledAt = StateSettled, now
+	window := pay.WindowEnds.Sub(pay.CreatedAt)
+	next.WindowEnds = now.Add(window)
+	entries = []Entry{{Payment: pay.ID, Kind: "settle", Debit: AccountReceivable + pay.Method, Credit: AccountUndelivered, Amount: pay.Amount, At: now}}
+	if out.Refunded.IsPositive() {
+		// It was paid back behind our back: what it bought is not owed any more.
+		next.State, next.Delivery, next.RefundedAt = StateRefunded, DeliveryNone, now
+		next.RefundReference, next.Reason = out.RefundReference, "refunded_at_rail"
+		entries = append(entries,
+			Entry{Payment: pay.ID, Kind: "refund_due", Debit: AccountUndelivered, Credit: AccountRefundsDue, Amount: pay.Amount, At: now},
+			Entry{Payment: pay.ID, Kind: "refund", Debit: AccountRefundsDue, Credit: AccountReceivable + pay.Method, Amount: pay.Amount, At: now})
+		return "payment.refunded", entries
+	}
+	next.Delivery = DeliveryOpen
+	if pay.Held && (!pay.Redeliver || window <= finalStretch) {
+		// Its request has run, or is running. If it must not run again, its answer may be
+		// collected until the window's end, when anybody still has it.
+		next.Delivery, next.LeaseUntil = DeliveryDispatched, next.WindowEnds
+		if pay.Redeliver {
+			next.LeaseUntil = now.Add(leaseTime)
+		}
+	}
+	return "payment.settled", entries
+}
+
+// judged holds a rail's word of success against the payment once more, for every
+// rail: charged = quoted.
+func judged(pay Payment, out Outcome) Outcome {
+	switch {
+	case out.Class != OutcomeSucceeded:
+	case out.Amount != pay.Amount:
+		out.Class, out.Reason = OutcomeMismatch, "amount_differs"
+	case out.Refunded.Valid() && !out.Refunded.IsZero() && out.Refunded != pay.Amount:
+		out.Class, out.Reason = OutcomeMismatch, "partly_refunded"
+	}
+	return out
 }
 
 // refusal is what the payer is told about a stored payment that is not settled.
@@ -156,7 +253,7 @@ func (p *Processor) refusal(pay Payment, out Outcome) error {
 		if kind == KindInternal {
 			kind = KindVerificationFailed
 		}
-		return &Error{Kind: kind, Detail: declineDetail(kind), Err: out.Err}
+		return &Error{Kind: kind, Detail: declineDetail(kind), Reason: pay.Reason, Err: out.Err}
 	case StateReview:
 		return &Error{Kind: KindPending, Detail: "the payment is under review by the seller; do not pay again", PaymentID: pay.ID, RetryAfter: time.Minute, Err: out.Err}
 	case StateVoided:
@@ -205,21 +302,16 @@ func (p *Processor) alarm(ctx context.Context, pay Payment, out Outcome) {
 	}
 }
 
-// rejoin answers a credential whose challenge has a payment already.
-func (p *Processor) rejoin(ctx context.Context, m Method, c Credential) (Payment, error) {
-	pay, err := p.cfg.Store.ByChallenge(ctx, c.ChallengeID)
-	if err != nil {
-		return Payment{}, &Error{Kind: KindInternal, Detail: "the payment could not be read", RetryAfter: 5 * time.Second, Err: err}
-	}
-	if pay.CredentialHash != c.Hash || pay.Scope != c.Scope {
-		return Payment{}, Refuse(KindInvalidChallenge, "this challenge has been used")
-	}
-	if pay.State != StatePending {
+// rejoin answers a credential with the payment that it has already.
+func (p *Processor) rejoin(ctx context.Context, m Method, pay Payment, hold bool) (Payment, error) {
+	if pay.State != StatePending && pay.State != StateAuthorized {
 		return pay, p.refusal(pay, Outcome{})
 	}
+	inProgress := &Error{Kind: KindInProgress, Detail: "this payment is being settled", PaymentID: pay.ID, RetryAfter: time.Second}
 	if p.Now().Before(pay.LeaseUntil) && pay.Owner != "" {
-		return Payment{}, &Error{Kind: KindInProgress, Detail: "this payment is being settled", PaymentID: pay.ID, RetryAfter: time.Second}
+		return Payment{}, inProgress
 	}
+	holder, can := m.(Holder)
 	switch {
 	case p.Paused(ctx) != "":
 		return Payment{}, p.refusal(pay, Outcome{}) // nothing is sent; recovery finds out what was
@@ -227,17 +319,38 @@ func (p *Processor) rejoin(ctx context.Context, m Method, c Credential) (Payment
 		// The rail may have forgotten the key: the same bytes would be a new charge.
 		// Recovery hands it to a person.
 		return Payment{}, p.refusal(pay, Outcome{})
+	case pay.Held && !can:
+		return Payment{}, p.refusal(pay, Outcome{}) // recovery hands it to a person
+	case pay.Held && pay.State == StatePending && !(hold && pay.Redeliver):
+		// Whether its request ran before its owner died is not known, and it must not run
+		// twice; or nobody asks for a payment that is held. Recovery releases it, and
+		// then the credential may begin again.
+		return Payment{}, p.refusal(pay, Outcome{})
+	}
+	// Whoever takes it first in this process has it: the payer or recovery.
+	if !p.take(pay.ID) {
+		return Payment{}, inProgress
 	}
 	// The payer is here again, so its consent is live: the stored bytes may be sent again.
 	leased, err := p.lease(ctx, pay)
 	if err != nil {
-		return Payment{}, &Error{Kind: KindInProgress, Detail: "this payment is being settled", PaymentID: pay.ID, RetryAfter: time.Second, Err: err}
+		p.drop(pay.ID)
+		inProgress.Err = err
+		return Payment{}, inProgress
 	}
 	in, err := p.sealer.open(leased)
 	if err != nil {
+		p.drop(pay.ID)
 		return Payment{}, p.unknown(ctx, leased, Outcome{Reason: "intent_unreadable", Err: err})
 	}
-	return p.settle(ctx, m, leased, in)
+	if pay.Held && pay.State == StatePending {
+		return p.promise(ctx, holder, leased, in)
+	}
+	defer p.drop(pay.ID)
+	if pay.Held {
+		return p.settle(ctx, capturing(holder), leased, in)
+	}
+	return p.settle(ctx, charging(m), leased, in)
 }
 
 // spent answers a credential whose instrument is held by another payment. Only
@@ -250,10 +363,11 @@ func (p *Processor) spent(ctx context.Context, pay Payment) error {
 	}
 	// Recovery holds a lease while it asks; that does not make the outcome known.
 	doubt := other.Owner == "" || other.Attempts > 1 || !p.Now().Before(other.LeaseUntil)
-	if other.State == StatePending && !doubt && other.Scope == pay.Scope {
+	unsettled := other.State == StatePending || other.State == StateAuthorized
+	if unsettled && !doubt && other.Scope == pay.Scope {
 		return &Error{Kind: KindInProgress, Detail: "an earlier payment with this token is being settled; do not pay again", RetryAfter: time.Second}
 	}
-	if other.State == StatePending && doubt && other.Scope == pay.Scope {
+	if unsettled && doubt && other.Scope == pay.Scope {
 		return &Error{Kind: KindPending, Detail: "an earlier payment with this token has no known outcome yet; do not pay again", RetryAfter: 5 * time.Second}
 	}
 	return Refuse(KindVerificationFailed, "this payment token has been used")

@@ -11,7 +11,7 @@ import (
 // voided or returned, or was not begun before the challenge's end.
 func (p *Processor) Closed(ctx context.Context, challengeID string, end time.Time) (bool, error) {
 	now := p.Now()
-	pay, err := p.cfg.Store.ByChallenge(ctx, challengeID)
+	pay, err := p.latest(ctx, challengeID)
 	if errors.Is(err, ErrNotFound) {
 		// A claim that was on its way at the end has arrived by a lease later.
 		return now.After(end.Add(leaseTime)), nil

@@ -20,6 +20,35 @@ func paid(redeliver, durable bool) life {
 	}
 }
 
+// used is a life in which the request runs before its money is taken.
+func used(redeliver bool) life {
+	return func(w *world, p *payment.Processor, c payment.Credential) {
+		pay := w.capture(p, w.hold(p, c, redeliver), 120)
+		if err := p.Delivered(w.Context(), pay, "r"); err != nil {
+			w.Errorf("delivered: %v", err)
+		}
+	}
+}
+
+// present is what a payer does that comes back with its credential, and reports
+// whether it was served.
+func present(w *world, p *payment.Processor, c payment.Credential) bool {
+	w.Helper()
+	pay, err := p.Hold(w.Context(), c, entitlement(true)) // what does not hold is charged
+	switch {
+	case err != nil || pay.Delivery == payment.DeliveryDispatched || pay.Delivery == payment.DeliveryDelivered:
+		return false
+	case pay.State == payment.StatePending:
+		pay = w.capture(p, pay, 120)
+	default:
+		pay = w.dispatch(p, pay, true)
+	}
+	if err := p.Delivered(w.Context(), pay, "r"); err != nil {
+		w.Errorf("delivered: %v", err)
+	}
+	return true
+}
+
 func returned(w *world, p *payment.Processor, c payment.Credential) {
 	pay := w.dispatch(p, w.charge(p, c, false), true)
 	if _, err := p.Undelivered(w.Context(), pay, false, "upstream_502"); err != nil {
@@ -37,6 +66,8 @@ func TestCrashTable(t *testing.T) {
 	var (
 		voided   = where{payment.StateVoided, payment.DeliveryNone}
 		open     = where{payment.StateSettled, payment.DeliveryOpen}
+		ran      = where{payment.StateSettled, payment.DeliveryDispatched}
+		failed   = where{payment.StateFailed, payment.DeliveryNone}
 		done     = where{payment.StateSettled, payment.DeliveryDelivered}
 		repaid   = where{payment.StateRefunded, payment.DeliveryNone}
 		nothing  = where{}
@@ -48,6 +79,7 @@ func TestCrashTable(t *testing.T) {
 		name   string
 		at     string
 		life   life
+		hold   bool // the money is held first
 		charge []paymenttest.Reply
 		refund []paymenttest.Reply
 		after  where // once recovery has passed
@@ -63,12 +95,28 @@ func TestCrashTable(t *testing.T) {
 		{name: "s3 B060", at: payment.PointSend, life: paid(true, true), after: voided, end: voided},
 		{name: "s4 B061 answer lost", at: payment.PointAnswered, life: paid(true, true), charge: lost, after: open, served: true, end: done, charges: 1, money: 1},
 		{name: "s5 B061", at: payment.PointAnswered, life: paid(true, true), after: open, served: true, end: done, charges: 1, money: 1},
-		{name: "s5 declined", at: payment.PointAnswered, life: paid(true, true), charge: declined, after: where{payment.StateFailed, payment.DeliveryNone}, end: where{payment.StateFailed, payment.DeliveryNone}},
+		{name: "s5 declined", at: payment.PointAnswered, life: paid(true, true), charge: declined, after: failed, end: failed},
 		{name: "s6 B062", at: payment.PointSettled, life: paid(false, true), after: open, served: true, end: done, charges: 1, money: 1},
 		{name: "s7 must not run twice", at: payment.PointDispatched, life: paid(false, true), after: repaid, end: repaid, charges: 1, refunds: 1, money: 1},
 		{name: "s7 may run again", at: payment.PointDispatched, life: paid(true, true), after: open, served: true, end: done, charges: 1, money: 1},
 		{name: "s7 in memory", at: payment.PointDispatched, life: paid(true, false), after: open, served: true, end: done, charges: 1, money: 1},
 		{name: "s11", at: payment.PointDelivered, life: paid(false, true), after: done, end: done, charges: 1, money: 1},
+		// A promise of which nothing was taken is given up, and the credential may begin
+		// again. What was decided to be taken is taken; its goods can be collected where
+		// they may be made again, and are paid back where not.
+		{name: "s1 held", hold: true, at: payment.PointVerified, life: used(true), after: nothing, served: true, end: done, charges: 1},
+		{name: "s2 held", hold: true, at: payment.PointIntent, life: used(true), after: voided, served: true, end: voided, charges: 1},
+		{name: "promised, may run again", hold: true, at: payment.PointHeld, life: used(true), after: voided, served: true, end: voided, charges: 1},
+		{name: "promised, must not run twice", hold: true, at: payment.PointHeld, life: used(false), after: voided, served: true, end: voided, charges: 1},
+		{name: "decided, may run again", hold: true, at: payment.PointCapture, life: used(true), after: open, served: true, end: done, charges: 1, money: 1},
+		{name: "decided, must not run twice", hold: true, at: payment.PointCapture, life: used(false), after: ran, end: repaid, charges: 1, refunds: 1, money: 1},
+		{name: "s3 held", hold: true, at: payment.PointSend, life: used(true), after: open, served: true, end: done, charges: 1, money: 1},
+		{name: "s4 held, answer lost", hold: true, at: payment.PointAnswered, life: used(true), charge: lost, after: open, served: true, end: done, charges: 1, money: 1},
+		{name: "s5 held", hold: true, at: payment.PointAnswered, life: used(false), after: ran, end: repaid, charges: 1, refunds: 1, money: 1},
+		{name: "s5 held, declined", hold: true, at: payment.PointAnswered, life: used(true), charge: declined, after: failed, end: failed},
+		{name: "s6 held, may run again", hold: true, at: payment.PointSettled, life: used(true), after: open, served: true, end: done, charges: 1, money: 1},
+		{name: "s6 held, must not run twice", hold: true, at: payment.PointSettled, life: used(false), after: ran, end: repaid, charges: 1, refunds: 1, money: 1},
+		{name: "s11 held", hold: true, at: payment.PointDelivered, life: used(false), after: done, end: done, charges: 1, money: 1},
 		{name: "B064 duty stored", at: payment.PointRefunding, life: returned, after: repaid, end: repaid, charges: 1, refunds: 1, money: 1},
 		{name: "B064 about to ask", at: payment.PointRefundSend, life: returned, after: repaid, end: repaid, charges: 1, refunds: 1, money: 1},
 		{name: "B064 answer not stored", at: payment.PointRefundAnswer, life: returned, after: repaid, end: repaid, charges: 1, refunds: 1, money: 1},
@@ -90,7 +138,11 @@ func TestCrashTable(t *testing.T) {
 				t.Run(name, func(t *testing.T) {
 					inTime(t, func(w *world) {
 						c := credential(w, 1, "tok_1")
+						if tt.hold {
+							c = holding(w, 1, "tok_1")
+						}
 						w.rail.Script("charge", tt.charge...)
+						w.rail.Script("capture", tt.charge...)
 						w.rail.Script("refund", tt.refund...)
 						if p := w.processor(dieAt(tt.at)); !dies(func() { tt.life(w, p, c) }) {
 							w.Fatal("did not crash")
@@ -114,15 +166,8 @@ func TestCrashTable(t *testing.T) {
 						}
 						w.recover(p, false, 0)
 
-						if back {
-							pay, err := p.Charge(w.Context(), c, entitlement(true))
-							if served := err == nil && pay.Delivery == payment.DeliveryOpen; served != tt.served {
-								w.Errorf("back for the goods: %s/%s, %v", pay.State, pay.Delivery, err)
-							} else if served {
-								if err := p.Delivered(w.Context(), w.dispatch(p, pay, true), "r"); err != nil {
-									w.Error(err)
-								}
-							}
+						if back && present(w, p, c) != tt.served {
+							w.Errorf("back for the goods: served %v", !tt.served)
 						}
 						time.Sleep(window + 2*time.Minute)
 						if _, err := p.Recover(w.Context(), false); err != nil {
@@ -134,7 +179,7 @@ func TestCrashTable(t *testing.T) {
 							w.clean(tt.charges, tt.refunds)
 						case tt.after == nothing:
 							w.clean(0, 0)
-						case tt.after == open: // not collected
+						case tt.after == open || tt.after == ran: // not collected
 							w.at(c, payment.StateRefunded, payment.DeliveryNone)
 							w.clean(tt.money, 1)
 						default:

@@ -47,6 +47,12 @@ func (p *Processor) Dispatch(ctx context.Context, pay Payment, durable bool) (Pa
 
 func (p *Processor) dispatched(ctx context.Context, pay Payment, durable bool, now time.Time) (Payment, error) {
 	inProgress := &Error{Kind: KindInProgress, Detail: "this payment is being served", PaymentID: pay.ID, RetryAfter: time.Second}
+	if pay.Delivery == DeliveryDispatched && pay.Owner == "" && !pay.Redeliver {
+		return Payment{}, &Error{
+			Kind: KindPending, PaymentID: pay.ID, RetryAfter: time.Minute,
+			Detail: "the request was carried out, but its answer is not here; the payment is returned if nobody has it in time",
+		}
+	}
 	if pay.Delivery == DeliveryDispatched && (!pay.Redeliver || now.Before(pay.LeaseUntil)) {
 		return Payment{}, inProgress // another process has it, or it may have run and must not run again
 	}
@@ -150,13 +156,14 @@ func (p *Processor) current(pay Payment) Payment {
 	return pay
 }
 
-// renew extends the leases of stored dispatches that this process still serves.
+// renew extends the leases of stored dispatches and held payments that this
+// process still serves.
 func (p *Processor) renew(ctx context.Context) {
 	now := p.Now()
 	p.mu.Lock()
 	var due []Payment
 	for _, s := range p.serving {
-		if s.Delivery == DeliveryDispatched && now.After(s.LeaseUntil.Add(-2*leaseTime/3)) {
+		if (s.Delivery == DeliveryDispatched || s.Held && s.State == StatePending) && now.After(s.LeaseUntil.Add(-2*leaseTime/3)) {
 			due = append(due, *s)
 		}
 	}

@@ -87,6 +87,15 @@ func credential(tb failing, n int, token string) payment.Credential {
 	}
 }
 
+// holding is a credential whose money is taken when there is something to give for it.
+func holding(tb failing, n int, token string) payment.Credential {
+	tb.Helper()
+	c := credential(tb, n, token)
+	c.Offer.Hold, c.Offer.Network = true, "eip155:84532"
+	c.Payer = "0xabc" + token
+	return c
+}
+
 func entitlement(redeliver bool) payment.Entitlement {
 	return payment.Entitlement{Window: window, Redeliver: redeliver}
 }
@@ -99,6 +108,29 @@ func (w *world) charge(p *payment.Processor, c payment.Credential, redeliver boo
 		w.Fatalf("charge: %v", err)
 	}
 	return pay
+}
+
+// hold has the money of a credential promised, or ends the test.
+func (w *world) hold(p *payment.Processor, c payment.Credential, redeliver bool) payment.Payment {
+	w.Helper()
+	pay, err := p.Hold(w.Context(), c, entitlement(redeliver))
+	if err != nil {
+		w.Fatalf("hold: %v", err)
+	}
+	if pay.State != payment.StatePending || !pay.Held {
+		w.Fatalf("hold gave %s/%s, held %v", pay.State, pay.Delivery, pay.Held)
+	}
+	return pay
+}
+
+// capture takes an amount of it, or ends the test.
+func (w *world) capture(p *payment.Processor, pay payment.Payment, units int64) payment.Payment {
+	w.Helper()
+	after, err := p.Capture(w.Context(), pay, usd(w, units))
+	if err != nil {
+		w.Fatalf("capture: %v", err)
+	}
+	return after
 }
 
 func (w *world) dispatch(p *payment.Processor, pay payment.Payment, durable bool) payment.Payment {

@@ -41,8 +41,8 @@ type Method interface {
 	Void(ctx context.Context, p Payment, in Intent) Outcome
 
 	// Refund returns the whole amount to the payer under a key derived from the
-	// payment, so that repeating it refunds once. OutcomeSucceeded carries the
-	// refund's reference.
+	// payment's id and RefundsFailed, so that repeating it refunds once.
+	// OutcomeSucceeded carries the refund's reference.
 	Refund(ctx context.Context, p Payment) Outcome
 }
 
@@ -52,11 +52,12 @@ type Holder interface {
 	Method
 
 	// Hold makes sure that the money can be taken and takes none:
-	// [OutcomeSucceeded] is the promise. Repeating it must be harmless.
+	// [OutcomeSucceeded] is the promise, of p.Amount. Repeating it must be harmless.
 	Hold(ctx context.Context, p Payment, in Intent) Outcome
 
 	// Capture takes p.Amount, which is the intent's amount or, of a metered offer,
-	// less. It makes one attempt; repeating it must be harmless.
+	// less. It makes one attempt; repeating it must be harmless. It is called too
+	// for a payment whose earlier owner may have died before or after its capture.
 	Capture(ctx context.Context, p Payment, in Intent) Outcome
 
 	// Release gives up the promise of a payment whose capture was never begun.
@@ -129,8 +130,14 @@ type Outcome struct {
 	// Reference is the rail's id of the charge or refund, kept for the books
 	// and shown in receipts.
 	Reference string
-	// Amount is what the rail says it moved.
+	// Amount is what the rail says it moved; of Hold, what it promises.
 	Amount money.Amount
+	// Refunded is how much of a charge that succeeded was paid back since, by whoever
+	// did; zero is none. RefundReference is the rail's id of the latest such refund.
+	// A charge that was paid back in whole opens nothing; of one that was in part, a
+	// person decides.
+	Refunded        money.Amount
+	RefundReference string
 	// Kind is what a decline means to the payer; zero is [KindVerificationFailed].
 	Kind Kind
 	// Reason is a short stable code for operators, such as "card_declined".

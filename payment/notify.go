@@ -18,11 +18,9 @@ func (p *Processor) Resolve(ctx context.Context, id string, out Outcome) (bool, 
 	case OutcomeUnknown, OutcomeNotNow, OutcomeNone, OutcomeStarted, OutcomeVoided:
 		return false, nil
 	}
-	if out.Class == OutcomeSucceeded && out.Amount != pay.Amount {
-		out.Class, out.Reason = OutcomeMismatch, "amount_differs"
-	}
+	out = judged(pay, out)
 	switch {
-	case pay.State == StatePending, pay.State == StateReview && pay.SettledAt.IsZero() && out.Class != OutcomeMismatch:
+	case pay.State == StatePending, pay.State == StateAuthorized, pay.State == StateReview && pay.SettledAt.IsZero() && out.Class != OutcomeMismatch:
 		_, err := p.enter(ctx, pay, out)
 		return err == nil, err
 	case (pay.State == StateFailed || pay.State == StateVoided) && out.Class == OutcomeSucceeded:
@@ -46,6 +44,9 @@ func (p *Processor) Returned(ctx context.Context, id, reference string) (bool, e
 	}
 	if pay.State == StateRefunded || pay.State == StateCredited {
 		return false, nil
+	}
+	if pay.RefundsFailed > 0 && reference == pay.RefundReference && pay.State == StateReview {
+		return false, nil // late word of a refund that came back since
 	}
 	// The rail's refund call is keyed by the payment and finds the refund that exists.
 	after, err := p.Refund(ctx, id, "refunded_at_rail:"+reference)

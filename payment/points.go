@@ -6,7 +6,9 @@ package payment
 const (
 	PointVerified = "verified" // nothing is stored yet
 	PointIntent   = "intent"   // the claim and its intent are durable
-	PointSend     = "send"     // the charge is about to leave
+	PointHeld     = "held"     // the rail has promised the money, nothing is taken; the request may be served
+	PointCapture  = "capture"  // what is to be taken of a promise is durable
+	PointSend     = "send"     // the charge or the capture is about to leave
 	PointAnswered = "answered" // the rail has answered, nothing of it is stored
 	PointSettled  = "settled"  // the settlement is durable, the entitlement open
 
@@ -22,10 +24,11 @@ const (
 	PointRefunded     = "refunded"      // the refund is durable
 )
 
-// CrashPoints lists every point in the order in which a payment meets them.
+// CrashPoints lists every point in the order in which a payment meets them. One
+// whose money is held first meets [PointUpstream] between held and capture.
 func CrashPoints() []string {
 	return []string{
-		PointVerified, PointIntent, PointSend, PointAnswered, PointSettled,
+		PointVerified, PointIntent, PointHeld, PointCapture, PointSend, PointAnswered, PointSettled,
 		PointDispatched, PointUpstream, PointHeaders, PointLastByte, PointDelivered,
 		PointRefunding, PointRefundSend, PointRefundAnswer, PointRefunded,
 	}

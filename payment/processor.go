@@ -32,6 +32,8 @@ type Config struct {
 	// InFlight bounds concurrent calls to rails, zero is 32; Queue bounds
 	// those waiting for a place, zero is 256, each for at most two seconds.
 	InFlight, Queue int
+	// Recoveries bounds how many payments recovery works on at once; zero is 8.
+	Recoveries int
 	// Dispatches bounds how often one payment is handed to the upstream; zero is 3.
 	Dispatches int
 
@@ -137,6 +139,7 @@ func setDefaults(c *Config) {
 	c.Backoff = orDefault(c.Backoff, 500*time.Millisecond)
 	c.InFlight = orDefault(c.InFlight, 32)
 	c.Queue = orDefault(c.Queue, 256)
+	c.Recoveries = orDefault(c.Recoveries, 8)
 	c.Dispatches = orDefault(c.Dispatches, 3)
 	if c.Observe == nil {
 		c.Observe = func(Observation) {}
@@ -280,9 +283,5 @@ func (p *Processor) call(ctx context.Context, op string, pay Payment, retry bool
 	start := p.cfg.Now()
 	out := f(ctx)
 	p.cfg.Observe(Observation{Op: op, Method: pay.Method, Class: out.Class, Took: p.cfg.Now().Sub(start), Retry: retry})
-	if out.Class == OutcomeSucceeded && out.Amount != pay.Amount {
-		// The rail's word is checked here once more, for every rail: charged = quoted.
-		out.Class, out.Reason = OutcomeMismatch, "amount_differs"
-	}
-	return out
+	return judged(pay, out)
 }

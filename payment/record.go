@@ -42,8 +42,12 @@ type Payment struct {
 	Key    string
 	Intent []byte
 
-	// Reference is the rail's id of the charge, RefundReference of the refund.
+	// Reference is the rail's id of the charge, RefundReference of the latest refund.
 	Reference, RefundReference string
+	// RefundsFailed counts refunds that were confirmed and then sent back by the
+	// payer's bank. The next one is another refund: the rail derives its key from
+	// this number too.
+	RefundsFailed int
 	// ReceiptID is the jti of the receipt that was issued for it.
 	ReceiptID string
 	// Reason is a short code: why failed, in review, refunded.
@@ -69,7 +73,8 @@ type Payment struct {
 // with the state change it belongs to, and never changed. (Payment, Kind) is unique.
 type Entry struct {
 	Payment string
-	// Kind is the transition: "settle", "deliver", "refund_due", "refund", …
+	// Kind is the transition: "settle", "deliver", "refund_due", "refund",
+	// "refund_failed"; "refund#2" for what happens a second time.
 	Kind          string
 	Debit, Credit string
 	Amount        money.Amount

@@ -89,7 +89,7 @@ func (p *Processor) payBack(ctx context.Context, pay Payment) (Payment, error) {
 	switch out.Class {
 	case OutcomeSucceeded:
 		next.State, next.RefundReference, next.RefundedAt, next.LeaseUntil = StateRefunded, out.Reference, now, time.Time{}
-		entry := Entry{Payment: pay.ID, Kind: "refund", Debit: AccountRefundsDue, Credit: AccountReceivable + pay.Method, Amount: pay.Amount, At: now}
+		entry := Entry{Payment: pay.ID, Kind: nth("refund", pay.RefundsFailed), Debit: AccountRefundsDue, Credit: AccountReceivable + pay.Method, Amount: pay.Amount, At: now}
 		stored, err := p.update(ctx, pay, next, []Entry{entry}, "payment.refunded")
 		if err == nil {
 			p.cfg.Point(PointRefunded)
@@ -104,6 +104,47 @@ func (p *Processor) payBack(ctx context.Context, pay Payment) (Payment, error) {
 		stored, err := p.update(ctx, pay, next, nil, "")
 		return stored, errors.Join(err, wrapOutcome(pay, "refund", out))
 	}
+}
+
+// RefundFailed records that a refund which was confirmed did not reach the payer:
+// its bank sent the money back. reference is the rail's id of that refund; word of
+// any other is of the past and changes nothing. What is owed is owed again, and a
+// person decides in what way: [Processor.Refund] makes another refund. It reports
+// whether anything changed. [ErrConflict] means that the refund is under way here
+// still, and the word should come again.
+func (p *Processor) RefundFailed(ctx context.Context, id, reference, reason string) (bool, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storePatience)
+	defer cancel()
+	pay, err := p.Get(ctx, id)
+	switch {
+	case err != nil:
+		return false, err
+	case pay.State == StateRefunding:
+		return false, fmt.Errorf("refund of %s failed before it was confirmed: %w", id, ErrConflict)
+	case pay.State != StateRefunded || reference == "" || reference != pay.RefundReference:
+		return false, nil
+	}
+	now := p.Now()
+	next := pay
+	next.Revision, next.Epoch, next.UpdatedAt = pay.Revision+1, pay.Epoch+1, now
+	next.State, next.Reason, next.RefundedAt, next.RefundsFailed = StateReview, orString(reason, "refund_failed"), time.Time{}, pay.RefundsFailed+1
+	entry := Entry{
+		Payment: id, Kind: nth("refund_failed", pay.RefundsFailed), Amount: pay.Amount, At: now,
+		Debit: AccountReceivable + pay.Method, Credit: AccountRefundsDue,
+	}
+	if _, err := p.update(ctx, pay, next, []Entry{entry}, "payment.refund_failed"); err != nil {
+		return false, fmt.Errorf("record a failed refund: %w", err)
+	}
+	p.cfg.Logger.ErrorContext(ctx, "a refund came back; payment needs review", "payment", id, "reason", next.Reason)
+	return true, nil
+}
+
+// nth is the kind of an entry that was posted before as often as it says.
+func nth(kind string, before int) string {
+	if before == 0 {
+		return kind
+	}
+	return fmt.Sprintf("%s#%d", kind, before+1)
 }
 
 func wrapOutcome(pay Payment, op string, out Outcome) error {

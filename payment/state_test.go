@@ -2,8 +2,10 @@ package payment_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
+	"paywall/money"
 	"paywall/payment"
 	"paywall/payment/paymenttest"
 )
@@ -21,8 +23,7 @@ var (
 // allowed is the state table a second time, written as the rules are told: from
 // → all that may follow. A change of the table must be made in both places.
 var allowed = map[string][]string{
-	"pending/none":        {"settled/open", "authorized/open", "failed/none", "voided/none", "review/none"},
-	"authorized/open":     {"settled/open", "settled/delivered", "voided/none", "review/none"},
+	"pending/none":        {"settled/open", "failed/none", "voided/none", "review/none", "refunded/none"},
 	"settled/open":        {"settled/dispatched", "settled/delivered", "refunding/none"},
 	"settled/dispatched":  {"settled/delivered", "settled/open", "refunding/none"},
 	"settled/delivered":   {"refunding/delivered"},
@@ -30,32 +31,44 @@ var allowed = map[string][]string{
 	"refunding/delivered": {"refunded/delivered", "credited/delivered", "review/delivered"},
 	"review/none":         {"settled/open", "failed/none", "voided/none", "refunding/none", "refunded/none"},
 	"review/delivered":    {"refunding/delivered", "refunded/delivered"},
+	"refunded/none":       {"review/none"},
+	"refunded/delivered":  {"review/delivered"},
+}
+
+// heldMay is what a held payment may besides.
+var heldMay = map[string][]string{
+	"pending/none":    {"authorized/open", "settled/dispatched"},
+	"authorized/open": {"settled/open", "settled/dispatched", "failed/none", "voided/none", "review/none", "refunded/none"},
+	"review/none":     {"settled/dispatched"},
 }
 
 func TestStateTable(t *testing.T) {
 	name := func(p payment.Payment) string { return string(p.State) + "/" + string(p.Delivery) }
+	var places []payment.Payment
+	for _, s := range states {
+		for _, d := range deliveries {
+			places = append(places, payment.Payment{State: s, Delivery: d})
+		}
+	}
 	pairs := 0
-	for _, fs := range states {
-		for _, fd := range deliveries {
-			for _, ts := range states {
-				for _, td := range deliveries {
-					from := paymenttest.Step(paymenttest.Sample(t, 1), fs, fd)
-					to := paymenttest.Step(from, ts, td)
-					to.SettledAt, to.Reference = from.SettledAt, from.Reference
-					want := name(from) == name(to)
-					for _, next := range allowed[name(from)] {
-						want = want || next == name(to)
-					}
-					err := payment.Check(from, to)
-					if want != (err == nil) || err != nil && !errors.Is(err, payment.ErrState) {
-						t.Errorf("%s to %s: %v, want allowed %v", name(from), name(to), err, want)
-					}
-					pairs++
+	for _, held := range []bool{false, true} {
+		for _, f := range places {
+			for _, g := range places {
+				from := paymenttest.Step(paymenttest.Sample(t, 1), f.State, f.Delivery)
+				from.Held = held
+				to := paymenttest.Step(from, g.State, g.Delivery)
+				to.SettledAt, to.Reference = from.SettledAt, from.Reference
+				want := name(from) == name(to) || slices.Contains(allowed[name(from)], name(to)) ||
+					held && slices.Contains(heldMay[name(from)], name(to))
+				err := payment.Check(from, to)
+				if want != (err == nil) || err != nil && !errors.Is(err, payment.ErrState) {
+					t.Errorf("held %v, %s to %s: %v, want allowed %v", held, name(from), name(to), err, want)
 				}
+				pairs++
 			}
 		}
 	}
-	if pairs != 36*36 {
+	if pairs != 2*36*36 {
 		t.Errorf("%d pairs were tried", pairs)
 	}
 }
@@ -77,6 +90,9 @@ func TestCheckFixedFields(t *testing.T) {
 		"digest":           {func(p *payment.Payment) { p.Scope.Digest = "" }, payment.ErrState},
 		"amount":           {func(p *payment.Payment) { p.Amount = usd(t, 1) }, payment.ErrState},
 		"key":              {func(p *payment.Payment) { p.Key = "x" }, payment.ErrState},
+		"payer":            {func(p *payment.Payment) { p.Payer = "x" }, payment.ErrState},
+		"network":          {func(p *payment.Payment) { p.Network = "x" }, payment.ErrState},
+		"held":             {func(p *payment.Payment) { p.Held = true }, payment.ErrState},
 		"same revision":    {func(p *payment.Payment) { p.Revision = from.Revision }, payment.ErrConflict},
 		"skipped revision": {func(p *payment.Payment) { p.Revision++ }, payment.ErrConflict},
 		"older epoch":      {func(p *payment.Payment) { p.Epoch-- }, payment.ErrConflict},
@@ -87,6 +103,54 @@ func TestCheckFixedFields(t *testing.T) {
 	} {
 		to := paymenttest.Step(from, payment.StateSettled, payment.DeliveryOpen)
 		tt.edit(&to)
+		if err := payment.Check(from, to); !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", name, err, tt.want)
+		}
+	}
+}
+
+// TestCheckAmount: what is taken may be less than what is held, once, when it is decided.
+func TestCheckAmount(t *testing.T) {
+	yen, err := money.New(101, "JPY", 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	finer, err := money.New(1010, "USD", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorized, pending, settled := payment.StateAuthorized, payment.StatePending, payment.StateSettled
+	for name, tt := range map[string]struct {
+		held     bool
+		from, to payment.State
+		amount   money.Amount
+		want     error
+	}{
+		"all of it":            {true, pending, authorized, usd(t, 101), nil},
+		"less":                 {true, pending, authorized, usd(t, 100), nil},
+		"the least":            {true, pending, authorized, usd(t, 1), nil},
+		"nothing":              {true, pending, authorized, usd(t, 0), payment.ErrState},
+		"less than nothing":    {true, pending, authorized, usd(t, -1), payment.ErrState},
+		"more":                 {true, pending, authorized, usd(t, 102), payment.ErrState},
+		"no amount":            {true, pending, authorized, money.Amount{}, payment.ErrState},
+		"another currency":     {true, pending, authorized, yen, payment.ErrState},
+		"another scale":        {true, pending, authorized, finer, payment.ErrState},
+		"when it is settled":   {true, authorized, settled, usd(t, 100), payment.ErrState},
+		"again":                {true, authorized, authorized, usd(t, 100), payment.ErrState},
+		"before it is decided": {true, pending, pending, usd(t, 100), payment.ErrState},
+		"of what was not held": {false, pending, settled, usd(t, 100), payment.ErrState},
+		"without a promise":    {false, pending, authorized, usd(t, 100), payment.ErrState},
+	} {
+		from := paymenttest.Sample(t, 1)
+		from.Held, from.State = tt.held, tt.from
+		if tt.from == authorized {
+			from.Delivery = payment.DeliveryOpen
+		}
+		to := paymenttest.Step(from, tt.to, payment.DeliveryOpen)
+		if tt.to == pending {
+			to.Delivery = payment.DeliveryNone
+		}
+		to.Amount = tt.amount
 		if err := payment.Check(from, to); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", name, err, tt.want)
 		}
@@ -170,7 +234,7 @@ func TestCrashPoints(t *testing.T) {
 		seen[p] = true
 	}
 	for _, p := range []string{
-		"verified", "intent", "send", "answered", "settled", "dispatched", "upstream", "headers", "last_byte",
+		"verified", "intent", "held", "capture", "send", "answered", "settled", "dispatched", "upstream", "headers", "last_byte",
 		"delivered", "refunding", "refund_send", "refund_answer", "refunded",
 	} {
 		if !seen[p] {

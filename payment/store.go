@@ -32,8 +32,8 @@ type Store interface {
 	ByReference(ctx context.Context, method, reference string) (Payment, error)
 
 	// Due returns up to limit payments that need work at now, oldest first, all
-	// with a lease that is over: pending and refunding ones, settled ones that
-	// are dispatched, and settled open ones whose window is over.
+	// with a lease that is over: pending, authorized and refunding ones, settled
+	// ones that are dispatched, and settled open ones whose window is over.
 	Due(ctx context.Context, now time.Time, limit int) ([]Payment, error)
 
 	// List returns up to limit payments after the cursor (an id; empty is the
@@ -67,6 +67,8 @@ type Filter struct {
 	State    State
 	Delivery Delivery
 	Route    string
+	// Payer is [Payment.Payer]; a payment of nobody is found by no name.
+	Payer string
 }
 
 // PositionedEntry is an entry with its place in the ledger, from 1.

@@ -67,10 +67,15 @@ func (r *Reader) Due(ctx context.Context, now time.Time, limit int) ([]payment.P
 func (r *Reader) List(ctx context.Context, f payment.Filter, after string, limit int) ([]payment.Payment, error) {
 	text := selectPayment + `where ($1 = '' or state = $1) and ($2 = '' or delivery = $2) and ($3 = '' or route = $3)`
 	args := []any{string(f.State), string(f.Delivery), f.Route, int64(limit)}
-	if after == "" {
-		return list(ctx, r.db, scanPayment, text+` order by id desc limit $4`, args...)
+	if f.Payer != "" {
+		args = append(args, f.Payer)
+		text += ` and payer <> '' and payer = $5` // the words of the index, so that it is used
 	}
-	return list(ctx, r.db, scanPayment, text+` and id < $5 order by id desc limit $4`, append(args, after)...)
+	if after != "" {
+		args = append(args, after)
+		text += fmt.Sprintf(` and id < $%d`, len(args))
+	}
+	return list(ctx, r.db, scanPayment, text+` order by id desc limit $4`, args...)
 }
 
 // Entries implements [payment.Store].

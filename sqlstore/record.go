@@ -35,27 +35,39 @@ func flag(b bool) int64 {
 }
 
 // fixed hashes what [payment.Check] wants unchanged, length-prefixed, so that one
-// comparison guards all of it.
+// comparison guards all of it. How much is taken of a held payment is decided
+// later: the statement compares that. What came with the second schema is hashed
+// only where it is set, so that rows of the first keep their hash.
 func fixed(p *payment.Payment) string {
 	buf := make([]byte, 0, 512)
 	for _, f := range [...]string{
 		p.ID, p.ChallengeID, p.Instrument, p.CredentialHash, p.Key, p.Amount.Currency(),
 		p.Scope.Tenant, p.Scope.Route, p.Scope.Method, p.Scope.Target, p.Scope.Digest,
 	} {
-		buf = binary.BigEndian.AppendUint32(buf, uint32(len(f)))
-		buf = append(buf, f...)
+		buf = appendField(buf, f)
 	}
-	buf = binary.BigEndian.AppendUint64(buf, uint64(p.Amount.Units()))
+	units := p.Amount.Units()
+	if p.Held {
+		units = 0
+	}
+	buf = binary.BigEndian.AppendUint64(buf, uint64(units))
 	buf = append(buf, byte(p.Amount.Scale()))
+	if p.Held || p.Payer != "" || p.Network != "" {
+		buf = append(appendField(appendField(buf, p.Payer), p.Network), byte(flag(p.Held)))
+	}
 	sum := sha256.Sum256(buf)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func appendField(buf []byte, f string) []byte {
+	return append(binary.BigEndian.AppendUint32(buf, uint32(len(f))), f...)
 }
 
 // dueAt is when recovery must look at the payment; nil is never.
 func dueAt(p *payment.Payment) any {
 	lease := millis(p.LeaseUntil)
 	switch p.State {
-	case payment.StatePending, payment.StateRefunding:
+	case payment.StatePending, payment.StateAuthorized, payment.StateRefunding:
 		return lease
 	case payment.StateSettled:
 		switch p.Delivery {
@@ -65,7 +77,7 @@ func dueAt(p *payment.Payment) any {
 			return max(lease, millis(p.WindowEnds))
 		case payment.DeliveryNone, payment.DeliveryDelivered:
 		}
-	case payment.StateAuthorized, payment.StateFailed, payment.StateVoided, payment.StateReview, payment.StateRefunded, payment.StateCredited:
+	case payment.StateFailed, payment.StateVoided, payment.StateReview, payment.StateRefunded, payment.StateCredited:
 	}
 	return nil
 }
@@ -73,9 +85,9 @@ func dueAt(p *payment.Payment) any {
 // changing lists the values of changingColumns, in its order.
 func changing(p *payment.Payment) []any {
 	return append(make([]any, 0, 48),
-		p.Revision, string(p.State), string(p.Delivery), int64(p.Dispatches), p.Account, p.Intent, p.Reference, p.RefundReference,
+		p.Amount.Units(), p.Revision, string(p.State), string(p.Delivery), int64(p.Dispatches), p.Account, p.Intent, p.Reference, p.RefundReference,
 		p.ReceiptID, p.Reason, flag(p.Disputed), millis(p.WindowEnds), flag(p.Redeliver), p.Owner, p.Epoch, millis(p.LeaseUntil),
-		int64(p.Attempts), millis(p.SettledAt), millis(p.DeliveredAt), millis(p.RefundedAt), millis(p.UpdatedAt))
+		int64(p.Attempts), int64(p.RefundsFailed), millis(p.SettledAt), millis(p.DeliveredAt), millis(p.RefundedAt), millis(p.UpdatedAt))
 }
 
 // all lists the values of insertPayment.
@@ -83,7 +95,7 @@ func all(p *payment.Payment) []any {
 	args := append(make([]any, 0, 48),
 		p.ID, p.Protocol, p.Method, p.ChallengeID, p.CredentialHash, p.Instrument,
 		p.Scope.Tenant, p.Scope.Route, p.Scope.Method, p.Scope.Target, p.Scope.Digest,
-		p.Amount.Units(), p.Amount.Currency(), int64(p.Amount.Scale()), p.Description, p.Key, millis(p.CreatedAt))
+		p.Amount.Currency(), int64(p.Amount.Scale()), p.Description, p.Key, p.Payer, p.Network, flag(p.Held), millis(p.CreatedAt))
 	args = append(args, changing(p)...)
 	return append(args, fixed(p), dueAt(p))
 }
@@ -94,16 +106,16 @@ type row interface{ Scan(dest ...any) error }
 func scanPayment(r row) (payment.Payment, error) {
 	var (
 		p                                                        payment.Payment
-		units, scale, created, disputed, window, redeliver       int64
+		units, scale, created, disputed, window, redeliver, held int64
 		lease, settled, delivered, refunded, updated, dispatches int64
 		currency                                                 string
 	)
 	err := r.Scan(&p.ID, &p.Protocol, &p.Method, &p.ChallengeID, &p.CredentialHash, &p.Instrument,
 		&p.Scope.Tenant, &p.Scope.Route, &p.Scope.Method, &p.Scope.Target, &p.Scope.Digest,
-		&units, &currency, &scale, &p.Description, &p.Key, &created,
-		&p.Revision, &p.State, &p.Delivery, &dispatches, &p.Account, &p.Intent, &p.Reference, &p.RefundReference,
+		&currency, &scale, &p.Description, &p.Key, &p.Payer, &p.Network, &held, &created,
+		&units, &p.Revision, &p.State, &p.Delivery, &dispatches, &p.Account, &p.Intent, &p.Reference, &p.RefundReference,
 		&p.ReceiptID, &p.Reason, &disputed, &window, &redeliver, &p.Owner, &p.Epoch, &lease,
-		&p.Attempts, &settled, &delivered, &refunded, &updated)
+		&p.Attempts, &p.RefundsFailed, &settled, &delivered, &refunded, &updated)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return payment.Payment{}, payment.ErrNotFound
@@ -113,7 +125,7 @@ func scanPayment(r row) (payment.Payment, error) {
 	if p.Amount, err = money.New(units, currency, int(scale)); err != nil {
 		return payment.Payment{}, fmt.Errorf("read payment %s: %w", p.ID, err)
 	}
-	p.Dispatches, p.Disputed, p.Redeliver = int(dispatches), disputed != 0, redeliver != 0
+	p.Dispatches, p.Disputed, p.Redeliver, p.Held = int(dispatches), disputed != 0, redeliver != 0, held != 0
 	p.WindowEnds, p.LeaseUntil, p.CreatedAt = moment(window), moment(lease), moment(created)
 	p.SettledAt, p.DeliveredAt, p.RefundedAt, p.UpdatedAt = moment(settled), moment(delivered), moment(refunded), moment(updated)
 	if len(p.Intent) == 0 {

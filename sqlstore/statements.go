@@ -9,10 +9,10 @@ import (
 
 // fixedColumns are written by a claim and never again; the others by every update.
 const fixedColumns = `id, protocol, method, challenge_id, credential_hash, instrument,
-	tenant, route, http_method, target, digest, units, currency, scale, description, rail_key, created_at`
+	tenant, route, http_method, target, digest, currency, scale, description, rail_key, payer, network, held, created_at`
 
-const changingColumns = `revision, state, delivery, dispatches, account, intent, reference, refund_reference, receipt_id, reason,
-	disputed, window_ends, redeliver, owner, epoch, lease_until, attempts, settled_at, delivered_at, refunded_at, updated_at`
+const changingColumns = `units, revision, state, delivery, dispatches, account, intent, reference, refund_reference, receipt_id, reason,
+	disputed, window_ends, redeliver, owner, epoch, lease_until, attempts, refunds_failed, settled_at, delivered_at, refunded_at, updated_at`
 
 const (
 	selectPayment = `select ` + fixedColumns + `, ` + changingColumns + ` from payments `
@@ -82,8 +82,8 @@ var deliveries = [...]payment.Delivery{
 
 // updates holds for every position the statement that moves a payment there. Its
 // guard is [payment.Check] in SQL: the positions Check allows to come from, the
-// revision, the epoch, and a hash of the fixed fields. So a rightful update
-// needs no read before it.
+// revision, the epoch, a hash of the fixed fields, and the amount where that does
+// not have it. So a rightful update needs no read before it.
 func updates() map[position]string {
 	texts := make(map[position]string)
 	for _, s := range states {
@@ -97,14 +97,21 @@ func updates() map[position]string {
 
 func updateText(to position) string {
 	var from []string
-	for _, s := range states {
-		for _, d := range deliveries {
-			a := payment.Payment{State: s, Delivery: d}
-			b := payment.Payment{State: to.state, Delivery: to.delivery, Revision: 1}
-			if payment.Check(a, b) == nil {
-				from = append(from, fmt.Sprintf("(state = '%s' and delivery = '%s')", s, d))
+	for _, held := range []bool{false, true} {
+		for _, s := range states {
+			for _, d := range deliveries {
+				a := payment.Payment{State: s, Delivery: d, Held: held}
+				b := payment.Payment{State: to.state, Delivery: to.delivery, Held: held, Revision: 1}
+				if payment.Check(a, b) == nil {
+					from = append(from, fmt.Sprintf("(held = %d and state = '%s' and delivery = '%s')", flag(held), s, d))
+				}
 			}
 		}
+	}
+	// The hash has the amount of what is not held; units is the first parameter.
+	amount := "held = 0 or units = $1"
+	if to.state == payment.StateAuthorized {
+		amount += " or state = 'pending' and units > $1"
 	}
 	columns := strings.Split(changingColumns+", due_at", ",")
 	sets := make([]string, len(columns))
@@ -112,6 +119,6 @@ func updateText(to position) string {
 		sets[i] = fmt.Sprintf("%s = $%d", strings.TrimSpace(c), i+1)
 	}
 	n := len(columns)
-	return fmt.Sprintf(`update payments set %s where id = $%d and revision = $%d and epoch <= $%d and fixed = $%d and (%s)`,
-		strings.Join(sets, ", "), n+1, n+2, n+3, n+4, strings.Join(from, " or "))
+	return fmt.Sprintf(`update payments set %s where id = $%d and revision = $%d and epoch <= $%d and fixed = $%d and (%s) and (%s)`,
+		strings.Join(sets, ", "), n+1, n+2, n+3, n+4, amount, strings.Join(from, " or "))
 }

@@ -59,6 +59,9 @@ func (s *Store) Update(ctx context.Context, p payment.Payment, entries []payment
 			return fmt.Errorf("update %s: entry %s of %s from %q to %q: %w", p.ID, e.Kind, e.Payment, e.Credit, e.Debit, payment.ErrState)
 		}
 	}
+	if !p.Amount.IsPositive() {
+		return fmt.Errorf("update %s to an amount of %s: %w", p.ID, p.Amount, payment.ErrState)
+	}
 	args := append(changing(&p), dueAt(&p), p.ID, p.Revision-1, p.Epoch, fixed(&p))
 	return s.write(ctx, "update "+p.ID, func(x *session) error {
 		text, ok := x.texts[position{p.State, p.Delivery}]

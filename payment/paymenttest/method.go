@@ -42,6 +42,8 @@ type Method struct {
 	Minimum int64
 	// Latency is added to every call without a script.
 	Latency time.Duration
+	// Holds lets its offers hold the money of quotes that ask for it.
+	Holds bool
 
 	mu      sync.Mutex // guards all that follows
 	script  map[string][]Reply
@@ -49,13 +51,15 @@ type Method struct {
 	answers map[string]payment.Outcome // by key: what a repeat gets
 	moved   map[string]int             // by key
 	voided  map[string]bool            // by key
-	refunds map[string]int             // by payment
+	taken   map[string]money.Amount    // by key
+	refunds map[string]int             // by payment and number of the refund
 }
 
-var _ payment.Method = (*Method)(nil)
+var _ payment.Holder = (*Method)(nil)
 
-// Script queues replies for the next calls of op: "charge", "lookup", "void" or
-// "refund". Without a script a call does what an honest rail does.
+// Script queues replies for the next calls of op: "charge", "lookup", "void",
+// "refund", "hold", "capture" or "release". Without a script a call does what an
+// honest rail does.
 func (m *Method) Script(op string, replies ...Reply) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -87,6 +91,13 @@ func (m *Method) Charges(key string) int {
 	return m.moved[key]
 }
 
+// Taken returns how much money moved under the key.
+func (m *Method) Taken(key string) money.Amount {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.taken[key]
+}
+
 // Total returns how many charges and refunds were made altogether.
 func (m *Method) Total() (charges, refunds int) {
 	m.mu.Lock()
@@ -113,7 +124,10 @@ func (m *Method) Offer(q payment.Quote) (payment.Offer, error) {
 	if !q.Amount.IsPositive() || q.Amount.Units() < m.Minimum {
 		return payment.Offer{}, fmt.Errorf("%s is below the minimum of %d: %w", q.Amount, m.Minimum, payment.ErrNotOffered)
 	}
-	return payment.Offer{Method: m.Name(), Intent: "charge", Amount: q.Amount, Details: json.RawMessage(`{"fake":true}`), Quote: q}, nil
+	return payment.Offer{
+		Method: m.Name(), Intent: "charge", Amount: q.Amount, Details: json.RawMessage(`{"fake":true}`), Quote: q,
+		Hold: m.Holds && (q.Hold || q.Metered), Metered: m.Holds && q.Metered,
+	}, nil
 }
 
 // Inspect implements [payment.Method].
@@ -174,15 +188,46 @@ func (m *Method) move(key string, amount money.Amount) payment.Outcome {
 	if m.answers == nil {
 		m.answers, m.moved = map[string]payment.Outcome{}, map[string]int{}
 	}
+	if m.taken == nil {
+		m.taken = map[string]money.Amount{}
+	}
 	out := payment.Outcome{Class: payment.OutcomeSucceeded, Reference: "ch_" + key, Amount: amount}
-	m.answers[key] = out
+	m.answers[key], m.taken[key] = out, amount
 	m.moved[key]++
 	return out
 }
 
 // Charge implements [payment.Method].
 func (m *Method) Charge(ctx context.Context, p payment.Payment, in payment.Intent) payment.Outcome {
-	reply, said := m.begin(ctx, "charge", p, in.Key)
+	return m.take(ctx, "charge", p, in)
+}
+
+// Capture implements [payment.Holder].
+func (m *Method) Capture(ctx context.Context, p payment.Payment, in payment.Intent) payment.Outcome {
+	return m.take(ctx, "capture", p, in)
+}
+
+// Hold implements [payment.Holder].
+func (m *Method) Hold(ctx context.Context, p payment.Payment, in payment.Intent) payment.Outcome {
+	reply, said := m.begin(ctx, "hold", p, in.Key)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case said:
+		return reply.Outcome
+	case m.voided[in.Key]:
+		return payment.Outcome{Class: payment.OutcomeDeclined, Reason: "voided"}
+	}
+	return payment.Outcome{Class: payment.OutcomeSucceeded, Amount: p.Amount}
+}
+
+// Release implements [payment.Holder].
+func (m *Method) Release(ctx context.Context, p payment.Payment, in payment.Intent) payment.Outcome {
+	return m.end(ctx, "release", p, in)
+}
+
+func (m *Method) take(ctx context.Context, op string, p payment.Payment, in payment.Intent) payment.Outcome {
+	reply, said := m.begin(ctx, op, p, in.Key)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	stored, repeat := m.answers[in.Key]
@@ -228,7 +273,11 @@ func (m *Method) Lookup(ctx context.Context, p payment.Payment, in payment.Inten
 
 // Void implements [payment.Method].
 func (m *Method) Void(ctx context.Context, p payment.Payment, in payment.Intent) payment.Outcome {
-	reply, said := m.begin(ctx, "void", p, in.Key)
+	return m.end(ctx, "void", p, in)
+}
+
+func (m *Method) end(ctx context.Context, op string, p payment.Payment, in payment.Intent) payment.Outcome {
+	reply, said := m.begin(ctx, op, p, in.Key)
 	if said {
 		return reply.Outcome
 	}
@@ -253,7 +302,7 @@ func (m *Method) Refund(ctx context.Context, p payment.Payment) payment.Outcome 
 		if m.refunds == nil {
 			m.refunds = map[string]int{}
 		}
-		m.refunds[p.ID] = 1 // a repeat finds the refund that exists
+		m.refunds[refundID(p)] = 1 // a repeat finds the refund that exists
 	}
 	switch {
 	case said:
@@ -261,5 +310,13 @@ func (m *Method) Refund(ctx context.Context, p payment.Payment) payment.Outcome 
 	case p.Reference == "":
 		return payment.Outcome{Class: payment.OutcomeDeclined, Reason: "no_charge", Err: errors.New("nothing to refund")}
 	}
-	return payment.Outcome{Class: payment.OutcomeSucceeded, Reference: "re_" + p.ID, Amount: p.Amount}
+	return payment.Outcome{Class: payment.OutcomeSucceeded, Reference: refundID(p), Amount: p.Amount}
+}
+
+// refundID is the reference of a payment's refund, and another's after it failed.
+func refundID(p payment.Payment) string {
+	if p.RefundsFailed == 0 {
+		return "re_" + p.ID
+	}
+	return fmt.Sprintf("re_%s_%d", p.ID, p.RefundsFailed+1)
 }

@@ -92,7 +92,7 @@ func (s *Store) index(r *record) {
 // due is when a payment needs work, and whether it ever does.
 func due(p *payment.Payment) (time.Time, bool) {
 	switch {
-	case p.State == payment.StatePending, p.State == payment.StateRefunding,
+	case p.State == payment.StatePending, p.State == payment.StateAuthorized, p.State == payment.StateRefunding,
 		p.State == payment.StateSettled && p.Delivery == payment.DeliveryDispatched:
 		return p.LeaseUntil, true
 	case p.State == payment.StateSettled && p.Delivery == payment.DeliveryOpen:
@@ -205,7 +205,8 @@ func (s *Store) List(_ context.Context, f payment.Filter, after string, limit in
 	for id, r := range s.payments {
 		p := &r.pay
 		if (after == "" || id < after) && (f.State == "" || f.State == p.State) &&
-			(f.Delivery == "" || f.Delivery == p.Delivery) && (f.Route == "" || f.Route == p.Scope.Route) {
+			(f.Delivery == "" || f.Delivery == p.Delivery) && (f.Route == "" || f.Route == p.Scope.Route) &&
+			(f.Payer == "" || f.Payer == p.Payer) {
 			ids = append(ids, id)
 		}
 	}
