@@ -79,7 +79,7 @@ const (
 	OutcomePaid       = "paid"       // settled and delivered
 	OutcomeReceipt    = "receipt"    // served for a receipt
 	OutcomeRepeated   = "repeated"   // the stored answer of an earlier delivery
-	OutcomeFailed     = "failed"     // settled, not delivered
+	OutcomeFailed     = "failed"     // settled or promised, not delivered
 	OutcomeRejected   = "rejected"   // not a request for a route
 	OutcomeLimited    = "limited"    // too many from one client
 )

@@ -119,6 +119,15 @@ var outbound = map[string]bool{
 	"X-Accel-Limit-Rate": true,
 }
 
+// clean takes out of what a handler says what only we may say, and what it says
+// to us alone.
+func (x *exchange) clean(h http.Header) {
+	cleanResponse(h, x.g.cfg.Protocols)
+	if x.route.Meter.Header != "" {
+		delete(h, x.route.Meter.Header)
+	}
+}
+
 // cleanResponse takes payment headers out of what a handler says.
 func cleanResponse(h http.Header, protocols []payment.Protocol) {
 	for name := range h { // a few, where the list is long

@@ -27,18 +27,21 @@ func (x *exchange) pay(protocol int) {
 		x.refuse(err)
 		return
 	}
-	if x.repeat(cred.Hash) {
+	// Not every protocol binds its credential to the request; an answer is for the
+	// request that was paid.
+	key := cred.Hash + x.scope.Hash()
+	if x.repeat(key) {
 		return
 	}
 	// Copies of one credential arrive together when a client retries in haste: one
 	// goes on, the others wait for its answer and cost nothing.
-	flight, first := x.g.flights.join(cred.Hash)
+	flight, first := x.g.flights.join(key)
 	if !first {
-		x.follow(flight, cred.Hash)
+		x.follow(flight, key)
 		return
 	}
-	defer x.g.flights.land(cred.Hash, flight)
-	if x.repeat(cred.Hash) {
+	defer x.g.flights.land(key, flight)
+	if x.repeat(key) {
 		return // it landed between the two looks
 	}
 	var pay payment.Payment
@@ -56,9 +59,18 @@ func (x *exchange) pay(protocol int) {
 		x.refuse(&payment.Error{Kind: payment.KindInvalidChallenge, Detail: "This challenge has been used; what it paid for was delivered.", PaymentID: pay.ID})
 		return
 	}
-	x.dispatch(pay, d, cred.Hash)
+	a := x.g.stash.unpaid(key)
+	switch {
+	case a != nil:
+		x.serveUnpaid(pay, d, key, a)
+	case pay.State == payment.StatePending:
+		x.hold(pay, d, key) // promised, and this process serves it
+	default:
+		x.dispatch(pay, d, key)
+	}
 }
 
+// settle has the money taken, or promised when the offer says so.
 func (x *exchange) settle(cred payment.Credential) (payment.Payment, error) {
 	// A well-bound credential with a bad token costs a call of the rail: a client
 	// that keeps failing is slowed down before the next one.
@@ -74,10 +86,13 @@ func (x *exchange) settle(cred payment.Credential) (payment.Payment, error) {
 	if err := x.remember(cred); err != nil {
 		return payment.Payment{}, err
 	}
-	pay, err := x.g.cfg.Processor.Charge(x.r.Context(), cred, payment.Entitlement{
+	begin := x.g.cfg.Processor.Charge
+	if cred.Offer.Hold {
+		begin = x.g.cfg.Processor.Hold
+	}
+	return begin(x.r.Context(), cred, payment.Entitlement{
 		Window: x.route.window(x.c.Method), Redeliver: x.route.idempotent(x.c.Method),
 	})
-	return pay, err //nolint:wrapcheck // *payment.Error, classed at the edge
 }
 
 // resume collects what a credential paid for in time; it begins no payment.
@@ -148,7 +163,7 @@ func (x *exchange) remember(cred payment.Credential) error {
 }
 
 // dispatch serves a settled payment.
-func (x *exchange) dispatch(pay payment.Payment, d payment.Dialect, hash string) {
+func (x *exchange) dispatch(pay payment.Payment, d payment.Dialect, key string) {
 	pay, err := x.g.cfg.Processor.Dispatch(x.r.Context(), pay, !x.route.idempotent(x.c.Method))
 	if err != nil {
 		x.refuse(err)
@@ -156,7 +171,11 @@ func (x *exchange) dispatch(pay payment.Payment, d payment.Dialect, hash string)
 	}
 	x.ev.Payment = pay.ID
 	dw := &deliveryWriter{x: x, pay: pay, dialect: d, keep: x.g.cfg.Limits.Answer, declared: -1}
-	aborted := dw.run(x.outgoing(&pay))
+	x.conclude(dw, key, dw.run(dw, x.outgoing(&pay)))
+}
+
+// conclude ends a delivery, whole or not.
+func (x *exchange) conclude(dw *deliveryWriter, key string, aborted bool) {
 	if !aborted && dw.wrote {
 		// The payer has its answer before we write that it has: what cannot be sent any
 		// more was not delivered.
@@ -167,18 +186,22 @@ func (x *exchange) dispatch(pay payment.Payment, d payment.Dialect, hash string)
 		x.ev.Outcome = OutcomePaid // entered when it was upgraded
 		return
 	}
-	if dw.complete(aborted) {
-		x.delivered(dw, hash)
+	if dw.nothing {
+		x.unowed(dw, key, aborted)
 		return
 	}
-	x.failed(dw, hash, aborted)
+	if dw.complete(aborted) {
+		x.delivered(dw, key)
+		return
+	}
+	x.failed(dw, key, aborted)
 }
 
-func (x *exchange) delivered(dw *deliveryWriter, hash string) {
+func (x *exchange) delivered(dw *deliveryWriter, key string) {
 	x.ev.Outcome = OutcomePaid
 	x.g.cfg.Point(payment.PointLastByte)
-	if hash != "" {
-		x.g.stash.put(hash, dw.answer())
+	if key != "" {
+		x.g.stash.put(key, dw.answer())
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), 15*time.Second)
 	defer cancel()
@@ -189,12 +212,12 @@ func (x *exchange) delivered(dw *deliveryWriter, hash string) {
 
 // failed ends a dispatch that did not come to its end, and says so when nothing
 // was written yet.
-func (x *exchange) failed(dw *deliveryWriter, hash string, aborted bool) {
+func (x *exchange) failed(dw *deliveryWriter, key string, aborted bool) {
 	x.ev.Outcome = OutcomeFailed
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), 30*time.Second)
 	defer cancel()
 	again := x.route.idempotent(x.c.Method) || dw.refusedByHandler() || !dw.reached
-	if !again && dw.accepted && !aborted && hash != "" {
+	if !again && dw.accepted && !aborted && key != "" {
 		// The upstream has done its work and only the payer is gone. It must not run
 		// again, but its answer is here: it waits for the payer, who is refunded if
 		// it does not come.
@@ -212,7 +235,7 @@ func (x *exchange) failed(dw *deliveryWriter, hash string, aborted bool) {
 					g.cfg.Logger.WarnContext(ctx, "the end of a delivery was not stored", "payment", pay.ID, "collected", collected, "err", err)
 				}
 			}
-			x.g.stash.put(hash, a)
+			x.g.stash.put(key, a)
 			return
 		}
 	}
@@ -232,6 +255,22 @@ func (x *exchange) failed(dw *deliveryWriter, hash string, aborted bool) {
 	x.undelivered(pay)
 }
 
+// unowed ends an answer that nothing was taken for.
+func (x *exchange) unowed(dw *deliveryWriter, key string, aborted bool) {
+	if !dw.wrote {
+		x.released()
+		return
+	}
+	x.ev.Outcome = OutcomeFailed
+	if dw.accepted && dw.complete(aborted) {
+		x.ev.Outcome = OutcomePaid // as much as it cost
+		x.g.stash.put(key, dw.answer())
+	}
+	if aborted {
+		panic(http.ErrAbortHandler)
+	}
+}
+
 // undelivered tells the payer what became of a payment whose request failed.
 func (x *exchange) undelivered(pay payment.Payment) {
 	h := x.w.Header()
@@ -246,7 +285,7 @@ func (x *exchange) undelivered(pay payment.Payment) {
 }
 
 // follow waits for the answer of another copy of the same credential.
-func (x *exchange) follow(f *flight, hash string) {
+func (x *exchange) follow(f *flight, key string) {
 	t := time.NewTimer(x.g.cfg.Limits.Join)
 	defer t.Stop()
 	select {
@@ -254,15 +293,15 @@ func (x *exchange) follow(f *flight, hash string) {
 	case <-t.C:
 	case <-x.r.Context().Done():
 	}
-	if x.repeat(hash) {
+	if x.repeat(key) {
 		return
 	}
 	x.refuse(&payment.Error{Kind: payment.KindInProgress, Detail: "This payment is being worked on; present the same credential again.", RetryAfter: time.Second})
 }
 
 // repeat writes the stored answer of a delivery, if there is one for exactly this credential.
-func (x *exchange) repeat(hash string) bool {
-	a := x.g.stash.hold(hash)
+func (x *exchange) repeat(key string) bool {
+	a := x.g.stash.hold(key)
 	if a == nil {
 		return false
 	}
@@ -293,23 +332,23 @@ type flights struct {
 
 type flight struct{ done chan struct{} }
 
-func (f *flights) join(hash string) (*flight, bool) {
+func (f *flights) join(key string) (*flight, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if one, ok := f.open[hash]; ok {
+	if one, ok := f.open[key]; ok {
 		return one, false
 	}
 	if f.open == nil {
 		f.open = map[string]*flight{}
 	}
 	one := &flight{done: make(chan struct{})}
-	f.open[hash] = one
+	f.open[key] = one
 	return one, true
 }
 
-func (f *flights) land(hash string, one *flight) {
+func (f *flights) land(key string, one *flight) {
 	f.mu.Lock()
-	delete(f.open, hash)
+	delete(f.open, key)
 	f.mu.Unlock()
 	close(one.done)
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"paywall/money"
 )
 
 // answer is what a credential bought, kept for repeats of that very credential.
@@ -15,8 +17,12 @@ type answer struct {
 	// owed, if set, ends a delivery that the payer has not had yet: collected, or
 	// given up and refunded.
 	owed func(ctx context.Context, collected bool)
+	// unpaid says that its money may not have been taken yet: it is given out by
+	// serveUnpaid alone. amount is what it costs.
+	unpaid bool
+	amount money.Amount
 
-	hash  string
+	key   string
 	until time.Time
 	timer *time.Timer
 	// readers are writing it out to the payer right now; until they are done,
@@ -42,45 +48,45 @@ type stash struct {
 	now    func() time.Time
 
 	mu     sync.Mutex // guards what follows
-	byHash map[string]*answer
+	byKey  map[string]*answer
 	order  []string // oldest first
 	total  int64
 	ending sync.WaitGroup
 }
 
 func newStash(l Limits, now func() time.Time) *stash {
-	return &stash{limits: l, now: now, byHash: map[string]*answer{}}
+	return &stash{limits: l, now: now, byKey: map[string]*answer{}}
 }
 
 // put keeps a; nil is nothing to keep.
-func (s *stash) put(hash string, a *answer) {
+func (s *stash) put(key string, a *answer) {
 	if a == nil {
 		return
 	}
-	a.hash, a.until = hash, s.now().Add(s.limits.AnswerFor)
+	a.key, a.until = key, s.now().Add(s.limits.AnswerFor)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.drop(hash, nil)
-	s.byHash[hash] = a
-	s.order = append(s.order, hash)
+	s.drop(key, nil)
+	s.byKey[key] = a
+	s.order = append(s.order, key)
 	s.total += a.size()
 	if a.owed != nil {
-		a.timer = time.AfterFunc(s.limits.AnswerFor, func() { s.expire(hash, a) })
+		a.timer = time.AfterFunc(s.limits.AnswerFor, func() { s.expire(key, a) })
 	}
 	for len(s.order) > 1 && (s.total > s.limits.Answers || s.now().After(s.oldest().until)) {
 		s.drop(s.order[0], s.giveUp)
 	}
 }
 
-func (s *stash) oldest() *answer { return s.byHash[s.order[0]] }
+func (s *stash) oldest() *answer { return s.byKey[s.order[0]] }
 
 // hold returns the answer, or nil. Until it is released it is not given up: an
 // answer on its way to the payer is either collected or refunded, never both.
-func (s *stash) hold(hash string) *answer {
+func (s *stash) hold(key string) *answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.byHash[hash]
-	if a == nil || s.now().After(a.until) {
+	a := s.byKey[key]
+	if a == nil || a.unpaid || s.now().After(a.until) {
 		return nil
 	}
 	a.readers++
@@ -90,16 +96,30 @@ func (s *stash) hold(hash string) *answer {
 	return a
 }
 
+// unpaid takes the answer out that is kept for a payment, or returns nil. The
+// caller gives it out, or puts it back.
+func (s *stash) unpaid(key string) *answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.byKey[key]
+	if a == nil || !a.unpaid {
+		return nil
+	}
+	s.drop(key, nil)
+	a.left = false
+	return a
+}
+
 // drop forgets an answer; end is told of one that is still owed. The caller holds mu.
-func (s *stash) drop(hash string, end func(*answer)) {
-	a := s.byHash[hash]
+func (s *stash) drop(key string, end func(*answer)) {
+	a := s.byKey[key]
 	if a == nil {
 		return
 	}
-	delete(s.byHash, hash)
+	delete(s.byKey, key)
 	s.total -= a.size()
 	for i, h := range s.order {
-		if h == hash {
+		if h == key {
 			s.order = append(s.order[:i], s.order[i+1:]...)
 			break
 		}
@@ -113,11 +133,11 @@ func (s *stash) drop(hash string, end func(*answer)) {
 	}
 }
 
-func (s *stash) expire(hash string, a *answer) {
+func (s *stash) expire(key string, a *answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.byHash[hash] == a {
-		s.drop(hash, s.giveUp)
+	if s.byKey[key] == a {
+		s.drop(key, s.giveUp)
 	}
 }
 
@@ -151,7 +171,7 @@ func (s *stash) release(a *answer, sent bool) {
 	case a.left:
 		s.giveUp(a)
 	default:
-		a.timer = time.AfterFunc(max(0, a.until.Sub(s.now())), func() { s.expire(a.hash, a) })
+		a.timer = time.AfterFunc(max(0, a.until.Sub(s.now())), func() { s.expire(a.key, a) })
 	}
 	s.mu.Unlock()
 }

@@ -53,7 +53,7 @@ func (w *plainWriter) WriteHeader(status int) {
 
 func (w *plainWriter) head() {
 	h := w.Header()
-	cleanResponse(h, w.x.g.cfg.Protocols)
+	w.x.clean(h)
 	if w.paid {
 		setPrivate(h)
 	}
@@ -151,6 +151,8 @@ type deliveryWriter struct {
 	accepted  bool // it is what was paid for
 	passed    bool // it is a refusal of the handler that the payer may read
 	hijacked  bool
+	held      bool  // the handler has answered already; this is when it is let through
+	nothing   bool  // nothing was taken for it
 	declared  int64 // Content-Length, or -1
 	written   int64
 	left      bool // the payer had hung up before the last of it went out
@@ -168,8 +170,9 @@ type deliveryWriter struct {
 	gone, unkept atomic.Bool
 }
 
-// run lets the handler answer. It reports whether the handler gave up midway.
-func (w *deliveryWriter) run(out *http.Request) (aborted bool) {
+// run lets the handler answer through a writer, w or one around it. It reports
+// whether the handler gave up midway.
+func (w *deliveryWriter) run(through http.ResponseWriter, out *http.Request) (aborted bool) {
 	defer func() {
 		if v := recover(); v != nil {
 			aborted = true
@@ -182,10 +185,8 @@ func (w *deliveryWriter) run(out *http.Request) (aborted bool) {
 		out = w.detach(out)
 		defer w.stop()
 	}
-	w.x.route.Handler.ServeHTTP(w, out)
-	if w.status == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
+	w.x.route.Handler.ServeHTTP(through, out)
+	through.WriteHeader(http.StatusOK) // if it said nothing
 	dropTrailers(w.Header())
 	return false
 }
@@ -227,7 +228,7 @@ func (w *deliveryWriter) WriteHeader(status int) {
 		return
 	}
 	w.status, w.reached = status, w.Header().Get(unreachedField) == ""
-	if w.reached {
+	if w.reached && !w.held {
 		w.x.g.cfg.Point(payment.PointUpstream)
 	}
 	switch {
@@ -236,8 +237,10 @@ func (w *deliveryWriter) WriteHeader(status int) {
 	case readable(status):
 		w.passed = true
 		h := w.Header()
-		cleanResponse(h, w.x.g.cfg.Protocols)
-		h.Set(paymentIDField, w.pay.ID)
+		w.x.clean(h)
+		if !w.nothing {
+			h.Set(paymentIDField, w.pay.ID)
+		}
 		h.Set("Cache-Control", "no-store")
 		w.x.expose(h)
 	default:
@@ -264,11 +267,26 @@ func readable(status int) bool {
 // accept writes the receipts into the head of the answer.
 func (w *deliveryWriter) accept() {
 	h := w.Header()
-	cleanResponse(h, w.x.g.cfg.Protocols)
+	w.x.clean(h)
 	w.accepted = true
 	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
 		w.declared = n
 	}
+	if !w.nothing {
+		w.receipts(h)
+	}
+	setPrivate(h)
+	w.x.expose(h)
+	if strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") || w.declared > w.keep {
+		w.forgo()
+	}
+	if w.keep > 0 {
+		w.header = maps.Clone(h)
+		delete(w.header, "Trailer") // repeats have none
+	}
+}
+
+func (w *deliveryWriter) receipts(h http.Header) {
 	if rs := w.x.g.cfg.Receipts; rs != nil {
 		token, id, err := rs.Issue(w.pay, w.x.route.Pass)
 		if err != nil {
@@ -285,15 +303,6 @@ func (w *deliveryWriter) accept() {
 		}
 	}
 	h.Set(paymentIDField, w.pay.ID)
-	setPrivate(h)
-	w.x.expose(h)
-	if strings.HasPrefix(h.Get("Content-Type"), "text/event-stream") || w.declared > w.keep {
-		w.forgo()
-	}
-	if w.keep > 0 {
-		w.header = maps.Clone(h)
-		delete(w.header, "Trailer") // repeats have none
-	}
 }
 
 // Write implements [http.ResponseWriter].
@@ -377,6 +386,9 @@ func (w *deliveryWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	w.wrote, w.hijacked = true, true
+	if w.nothing {
+		return c, rw, nil
+	}
 	// Nothing that comes after an upgrade changes the verdict, and a session may
 	// outlive this process: it is entered now.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.x.r.Context()), 15*time.Second)
@@ -395,7 +407,7 @@ func (w *deliveryWriter) complete(aborted bool) bool {
 	switch {
 	case aborted || !w.accepted || w.err != nil:
 		return false
-	case w.hijacked || w.x.c.Method == http.MethodHead || w.status == http.StatusNoContent || w.status == http.StatusNotModified:
+	case w.hijacked || !hasBody(w.x.c.Method, w.status):
 		return true
 	case w.declared >= 0 && w.written != w.declared:
 		return false
