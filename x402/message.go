@@ -98,11 +98,11 @@ func decodeV2(data []byte) (message, error) {
 		member{"extensions", &m.extensions, false}); err != nil {
 		return m, err
 	}
-	var accepted PaymentRequirements
-	if err := json.Unmarshal(m.accepted, &accepted); err != nil {
-		return m, err //nolint:wrapcheck // of this package, by its UnmarshalJSON
+	// The rest of it only counts in comparison with an offer; see [Match].
+	if err := readObject(m.accepted, member{"scheme", &m.scheme, true}, member{"network", &m.network, true},
+		member{"asset", &m.asset, true}, member{"payTo", &m.payTo, true}); err != nil {
+		return m, err
 	}
-	m.scheme, m.network, m.asset, m.payTo = accepted.Scheme, accepted.Network, accepted.Asset, accepted.PayTo
 	return m, needObject(m.payload, "payload")
 }
 

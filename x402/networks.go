@@ -1,13 +1,14 @@
 package x402
 
-// networksV1 are the names of networks of EVM chains in version 1. Its clients refuse
-// a whole answer for one name that they do not know, so that only the oldest are here.
-func networksV1() [4][2]string {
+// networksV1 are the names of EVM chains in version 1. Its clients refuse a whole
+// answer for one name that they do not know, so that no others may be made up.
+func networksV1() [5][2]string {
 	return [...][2]string{
 		{"eip155:8453", "base"},
 		{"eip155:84532", "base-sepolia"},
 		{"eip155:43114", "avalanche"},
 		{"eip155:43113", "avalanche-fuji"},
+		{"eip155:137", "polygon"},
 	}
 }
 
