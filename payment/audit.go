@@ -161,10 +161,12 @@ func (t *tally) payment(p Payment) {
 		}
 	}
 	if !p.SettledAt.IsZero() {
-		if other, twice := t.charges[p.ChallengeID]; twice {
+		// However often a credential began again, it is charged once.
+		challenge, _, _ := strings.Cut(p.ChallengeID, numberMark)
+		if other, twice := t.charges[challenge]; twice {
 			t.broken("I1", p.ID, "challenge charged by %s too", other)
 		}
-		t.charges[p.ChallengeID] = p.ID
+		t.charges[challenge] = p.ID
 		if p.Reference == "" {
 			t.broken("I9", p.ID, "settled without a reference")
 		}

@@ -70,13 +70,16 @@ func released(pay Payment) bool {
 // maxClaims bounds how often one credential may begin.
 const maxClaims = 8
 
-// numbered is the challenge id of the nth claim of a credential. No protocol has
-// a tilde in its own ids.
+// numberMark separates a challenge id from the number of its claim. No protocol
+// has it in its own ids.
+const numberMark = "~"
+
+// numbered is the challenge id of the nth claim of a credential.
 func numbered(challengeID string, n int) string {
 	if n == 1 {
 		return challengeID
 	}
-	return challengeID + "~" + strconv.Itoa(n)
+	return challengeID + numberMark + strconv.Itoa(n)
 }
 
 // claimed returns the payment that has the credential's challenge, if it is the

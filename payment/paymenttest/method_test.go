@@ -25,7 +25,7 @@ func TestMethod(t *testing.T) {
 	tokens := 0
 	paymenttest.RunMethod(t, paymenttest.MethodCase{
 		New: func(*testing.T) payment.Method {
-			m = &paymenttest.Method{Minimum: 50}
+			m = &paymenttest.Method{Minimum: 50, Holds: true}
 			return m
 		},
 		Quote: quote(t, 100), TooSmall: quote(t, 49),
@@ -69,5 +69,41 @@ func TestMethodScript(t *testing.T) {
 	}
 	if n := len(m.Calls()); n != 5 {
 		t.Errorf("%d calls recorded, want 5", n)
+	}
+}
+
+func TestMethodHolds(t *testing.T) {
+	m := &paymenttest.Method{Holds: true}
+	p, in := paymenttest.SampleHeld(t, 1), payment.Intent{Key: "k"}
+	if out := m.Hold(t.Context(), p, in); out.Class != payment.OutcomeSucceeded || m.Charges("k") != 0 {
+		t.Errorf("hold = %+v with %d charges", out, m.Charges("k"))
+	}
+	m.Script("capture", paymenttest.Reply{Outcome: payment.Outcome{Class: payment.OutcomeUnknown, Err: errors.New("cut")}, Moves: true})
+	p.Amount = quote(t, 40).Amount
+	if out := m.Capture(t.Context(), p, in); out.Class != payment.OutcomeUnknown || m.Charges("k") != 1 {
+		t.Errorf("capture whose answer is lost = %+v with %d charges", out, m.Charges("k"))
+	}
+	if out := m.Release(t.Context(), p, in); out.Class != payment.OutcomeStarted {
+		t.Errorf("release of what was taken = %+v", out)
+	}
+	if out := m.Capture(t.Context(), p, in); out.Class != payment.OutcomeSucceeded || m.Charges("k") != 1 || m.Taken("k") != p.Amount {
+		t.Errorf("repeat = %+v with %d charges of %s", out, m.Charges("k"), m.Taken("k"))
+	}
+	gone := payment.Intent{Key: "gone"}
+	if out := m.Release(t.Context(), p, gone); out.Class != payment.OutcomeVoided {
+		t.Errorf("release = %+v", out)
+	}
+	if out := m.Capture(t.Context(), p, gone); out.Class != payment.OutcomeDeclined || m.Charges("gone") != 0 {
+		t.Errorf("capture after it = %+v", out)
+	}
+	if out := m.Hold(t.Context(), p, gone); out.Class != payment.OutcomeDeclined {
+		t.Errorf("hold after it = %+v", out)
+	}
+	if o, err := m.Offer(payment.Quote{Amount: p.Amount, Metered: true}); err != nil || !o.Hold || !o.Metered {
+		t.Errorf("offer of a metered quote = %+v, %v", o, err)
+	}
+	m.Holds = false
+	if o, err := m.Offer(payment.Quote{Amount: p.Amount, Hold: true}); err != nil || o.Hold {
+		t.Errorf("offer of a rail that holds nothing = %+v, %v", o, err)
 	}
 }

@@ -74,6 +74,8 @@ func RunStore(t *testing.T, open func(t *testing.T) payment.Store) {
 		{"a stale owner is fenced", fenced},
 		{"fixed fields stay", fixedStay},
 		{"the state table, and no other", stateTable},
+		{"the state table of held payments", heldTable},
+		{"how much is taken of a held payment", heldAmount},
 		{"what is due, and in which order", dueOrder},
 		{"pages of payments", listPages},
 		{"pages of ledger and outbox", ledgerPages},
@@ -111,6 +113,23 @@ func RunReopen(t *testing.T, open func(t *testing.T) (s payment.Store, closed fu
 	if err := s.Claim(t.Context(), Sample(t, 1)); !errors.Is(err, payment.ErrChallengeUsed) {
 		t.Errorf("claim again = %v, want ErrChallengeUsed", err)
 	}
+}
+
+// SampleHeld is a [Sample] whose money is held first.
+func SampleHeld(tb testing.TB, n int) payment.Payment {
+	tb.Helper()
+	p := Sample(tb, n)
+	p.Held, p.Protocol, p.Payer, p.Network = true, "x402", fmt.Sprintf("0x%040x", n), "eip155:84532"
+	return p
+}
+
+func claimHeld(t *testing.T, s payment.Store, n int) payment.Payment {
+	t.Helper()
+	p := SampleHeld(t, n)
+	if err := s.Claim(t.Context(), p); err != nil {
+		t.Fatalf("claim %d: %v", n, err)
+	}
+	return p
 }
 
 func claim(t *testing.T, s payment.Store, n int) payment.Payment {

@@ -10,6 +10,7 @@ import (
 func claimFound(t *testing.T, s payment.Store) {
 	t.Helper()
 	ctx := t.Context()
+	wantPayment(t, s, claimHeld(t, s, 2))
 	p := claim(t, s, 1)
 	wantPayment(t, s, p)
 	for what, find := range map[string]func() (payment.Payment, error){
@@ -119,6 +120,7 @@ func dueOrder(t *testing.T, s payment.Store) {
 	update(t, s, Step(delivered, payment.StateSettled, payment.DeliveryDelivered))
 	update(t, s, Step(claim(t, s, 6), payment.StateFailed, payment.DeliveryNone))
 	update(t, s, Step(claim(t, s, 7), payment.StateReview, payment.DeliveryNone))
+	authorized := update(t, s, Step(claimHeld(t, s, 8), payment.StateAuthorized, payment.DeliveryOpen))
 
 	for _, tt := range []struct {
 		name  string
@@ -128,8 +130,8 @@ func dueOrder(t *testing.T, s payment.Store) {
 	}{
 		{"all leases run", pending.LeaseUntil.Add(-time.Millisecond), 10, nil},
 		{"a lease is over at its end", pending.LeaseUntil, 10, []payment.Payment{pending}},
-		{"an open window is not over", open.WindowEnds.Add(-time.Millisecond), 10, []payment.Payment{pending, refunding, dispatched}},
-		{"a window is over at its end", open.WindowEnds, 10, []payment.Payment{pending, refunding, dispatched, open}},
+		{"an open window is not over", open.WindowEnds.Add(-time.Millisecond), 10, []payment.Payment{pending, refunding, dispatched, authorized}},
+		{"a window is over at its end", open.WindowEnds, 10, []payment.Payment{pending, refunding, dispatched, authorized, open}},
 		{"the limit keeps what is due longest", open.WindowEnds, 2, []payment.Payment{pending, refunding}},
 	} {
 		got, err := s.Due(ctx, tt.at, tt.limit)
@@ -149,5 +151,5 @@ func dueOrder(t *testing.T, s payment.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantIDs(t, "after the leases moved", got, refunding, dispatched, open)
+	wantIDs(t, "after the leases moved", got, refunding, dispatched, authorized, open)
 }

@@ -16,6 +16,8 @@ func listPages(t *testing.T, s payment.Store) {
 		all = append(all, claim(t, s, n+1))
 	}
 	settled := settle(t, s, all[1])
+	held := claimHeld(t, s, 7)
+	all = append(all, held)
 	for _, tt := range []struct {
 		name   string
 		filter payment.Filter
@@ -23,12 +25,17 @@ func listPages(t *testing.T, s payment.Store) {
 		limit  int
 		want   []payment.Payment
 	}{
-		{"newest first", payment.Filter{}, "", 2, []payment.Payment{all[4], all[3]}},
+		{"newest first", payment.Filter{}, "", 3, []payment.Payment{held, all[4], all[3]}},
 		{"the next page", payment.Filter{}, all[3].ID, 2, []payment.Payment{all[2], settled}},
 		{"the last page", payment.Filter{}, settled.ID, 2, []payment.Payment{all[0]}},
 		{"by state", payment.Filter{State: payment.StateSettled}, "", 9, []payment.Payment{settled}},
 		{"by delivery", payment.Filter{Delivery: payment.DeliveryOpen}, "", 9, []payment.Payment{settled}},
 		{"by route", payment.Filter{Route: "another"}, "", 9, nil},
+		{"by payer", payment.Filter{Payer: held.Payer}, "", 9, []payment.Payment{held}},
+		{"by payer, from a cursor", payment.Filter{Payer: held.Payer}, "pay_9", 9, []payment.Payment{held}},
+		{"by payer, after the last", payment.Filter{Payer: held.Payer}, held.ID, 9, nil},
+		{"by payer and state", payment.Filter{Payer: held.Payer, State: payment.StateSettled}, "", 9, nil},
+		{"by a payer in other letters", payment.Filter{Payer: "0X0000000000000000000000000000000000000007"}, "", 9, nil},
 		{"by state, from a cursor", payment.Filter{State: payment.StatePending, Route: "report"}, all[2].ID, 9, []payment.Payment{all[0]}},
 	} {
 		got, err := s.List(ctx, tt.filter, tt.after, tt.limit)

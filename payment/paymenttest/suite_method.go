@@ -15,7 +15,8 @@ import (
 type MethodCase struct {
 	// New returns a method whose rail is fresh.
 	New func(t *testing.T) payment.Method
-	// Quote is one the method can take; TooSmall one below its minimum.
+	// Quote is one the method can take, with the money held if it is a
+	// [payment.Holder] that offers to; TooSmall one below its minimum.
 	Quote, TooSmall payment.Quote
 	// Credential returns a good credential for the offer, with a fresh
 	// instrument each time and the given challenge.
@@ -40,6 +41,9 @@ func RunMethod(t *testing.T, c MethodCase) {
 	t.Run("lookup finds what was charged and nothing else", c.lookup)
 	t.Run("void excludes a charge", c.void)
 	t.Run("a repeated refund pays back once", c.refund)
+	t.Run("a promise takes nothing, and is given up", c.hold)
+	t.Run("I1 a repeated capture moves money once", c.capture)
+	t.Run("a metered capture takes what was used", c.captureLess)
 }
 
 // ready returns a payment with its intent, as the Processor would claim it.

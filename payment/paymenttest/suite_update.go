@@ -110,6 +110,9 @@ func fixedStay(t *testing.T, s payment.Store) {
 		"digest":     func(p *payment.Payment) { p.Scope.Digest = "" },
 		"amount":     func(p *payment.Payment) { p.Amount = more },
 		"key":        func(p *payment.Payment) { p.Key = "x" },
+		"payer":      func(p *payment.Payment) { p.Payer = "x" },
+		"network":    func(p *payment.Payment) { p.Network = "x" },
+		"promise":    func(p *payment.Payment) { p.Held = true },
 	} {
 		next := Step(p, payment.StateSettled, payment.DeliveryOpen)
 		change(&next)
@@ -132,9 +135,19 @@ func positions() [][2]string {
 	return out
 }
 
-// stateTable walks payments into every position that can be reached, and tries
-// every position from there.
 func stateTable(t *testing.T, s payment.Store) {
+	t.Helper()
+	walk(t, s, claim, 14)
+}
+
+func heldTable(t *testing.T, s payment.Store) {
+	t.Helper()
+	walk(t, s, claimHeld, 15)
+}
+
+// walk takes payments into every position that can be reached, and tries every
+// position from there.
+func walk(t *testing.T, s payment.Store, claim func(*testing.T, payment.Store, int) payment.Payment, want int) {
 	t.Helper()
 	type place struct {
 		s payment.State
@@ -153,8 +166,7 @@ func stateTable(t *testing.T, s payment.Store) {
 		for _, pos := range positions() {
 			to := place{payment.State(pos[0]), payment.Delivery(pos[1])}
 			next := Step(p, to.s, to.d)
-			want := payment.Check(p, next)
-			if want == nil {
+			if payment.Check(p, next) == nil {
 				if _, known := paths[to]; !known {
 					paths[to] = append(append([]place{}, paths[at]...), to)
 					queue = append(queue, to)
@@ -167,9 +179,57 @@ func stateTable(t *testing.T, s payment.Store) {
 		}
 		wantPayment(t, s, p)
 	}
-	if n < 10 {
-		t.Errorf("only %d positions were reached", n)
+	if n != want {
+		t.Errorf("%d positions were reached, want %d", n, want)
 	}
+}
+
+// heldAmount: what is taken of a held payment is decided once, when it is
+// authorized, and is never more than was held.
+func heldAmount(t *testing.T, s payment.Store) {
+	t.Helper()
+	ctx := t.Context()
+	p := claimHeld(t, s, 1)
+	of := func(next payment.Payment, units int64, currency string, scale int) payment.Payment {
+		amount, err := money.New(units, currency, scale)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.Amount = amount
+		return next
+	}
+	all := p.Amount.Units()
+	next := Step(p, payment.StateAuthorized, payment.DeliveryOpen)
+	for what, bad := range map[string]payment.Payment{
+		"more":             of(next, all+1, "USD", 2),
+		"nothing":          of(next, 0, "USD", 2),
+		"below nothing":    of(next, -1, "USD", 2),
+		"another currency": of(next, 1, "EUR", 2),
+		"another scale":    of(next, all, "USD", 3),
+		"without a state":  of(Step(p, payment.StatePending, payment.DeliveryNone), all-1, "USD", 2),
+		"with its failure": of(Step(p, payment.StateFailed, payment.DeliveryNone), all-1, "USD", 2),
+		"when settled":     of(Step(p, payment.StateSettled, payment.DeliveryDispatched), all-1, "USD", 2),
+	} {
+		wantErr(t, what, s.Update(ctx, bad, nil, nil), payment.ErrState)
+	}
+	wantPayment(t, s, p)
+	less := update(t, s, of(next, all-1, "USD", 2))
+	wantPayment(t, s, less)
+	for what, bad := range map[string]payment.Payment{
+		"less again":   of(Step(less, payment.StateAuthorized, payment.DeliveryOpen), all-2, "USD", 2),
+		"all after it": of(Step(less, payment.StateSettled, payment.DeliveryOpen), all, "USD", 2),
+		"less after":   of(Step(less, payment.StateSettled, payment.DeliveryDispatched), 1, "USD", 2),
+	} {
+		wantErr(t, what, s.Update(ctx, bad, nil, nil), payment.ErrState)
+	}
+	settled := Step(less, payment.StateSettled, payment.DeliveryDispatched)
+	settled.RefundsFailed = 2
+	wantPayment(t, s, update(t, s, settled, SettleEntry(settled)))
+
+	unheld := claim(t, s, 2)
+	wantErr(t, "an amount that was not held", s.Update(ctx, of(Step(unheld, payment.StateSettled, payment.DeliveryOpen), 1, "USD", 2), nil, nil), payment.ErrState)
+	wantErr(t, "an authorization of what was not held", s.Update(ctx, Step(unheld, payment.StateAuthorized, payment.DeliveryOpen), nil, nil), payment.ErrState)
+	wantPayment(t, s, unheld)
 }
 
 // mixed runs whole payments side by side and lets the audit judge the books.
