@@ -28,7 +28,9 @@ type house struct {
 	rail    *paymenttest.Method
 	gate    *gate.Gate
 	handler http.Handler
-	tokens  atomic.Int64
+	// processor is the one behind the gate.
+	processor *payment.Processor
+	tokens    atomic.Int64
 
 	mu     sync.Mutex // guards what follows
 	now    time.Time
@@ -53,15 +55,45 @@ func (s *store) ByChallenge(ctx context.Context, id string) (payment.Payment, er
 	return s.Store.ByChallenge(ctx, id) //nolint:wrapcheck // a counter, nothing else
 }
 
+// newHouse is one whose money is taken before its request is served.
 func newHouse(t *testing.T, s Subject) *house {
 	t.Helper()
+	h := bareHouse(t, s, patience)
+	h.must(h.open(gate.SettleBefore))
+	return h
+}
+
+// heldHouse is one whose money is taken for an answer.
+func heldHouse(t *testing.T, s Subject) *house {
+	t.Helper()
+	h := bareHouse(t, s, patience)
+	h.must(h.open(gate.SettleHold))
+	return h
+}
+
+// open makes the price table: everything costs a dollar.
+func (h *house) open(settle string) error {
+	amount, err := money.ParsePrice("1.00 USD")
+	if err == nil {
+		h.handler, err = h.gate.Router([]gate.Route{{
+			ID: "all", Pattern: "/**", Pricer: fixed{amount}, Settle: settle, Handler: http.HandlerFunc(h.serve),
+		}})
+	}
+	return err //nolint:wrapcheck // for one test
+}
+
+// patience is how long a payer waits, on a machine that may be slow.
+const patience = 2 * time.Second
+
+func bareHouse(t *testing.T, s Subject, patience time.Duration) *house {
+	t.Helper()
 	h := &house{
-		t: t, s: s, store: &store{Store: paymenttest.NewStore()}, rail: &paymenttest.Method{},
+		t: t, s: s, store: &store{Store: paymenttest.NewStore()}, rail: &paymenttest.Method{Holds: true},
 		now: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
 	}
 	processor, err := payment.New(t.Context(), payment.Config{
 		Store: h.store, Methods: []payment.Method{h.rail}, Key: make([]byte, 32), Sole: true,
-		Now: h.clock, InFlight: 1000, Patience: 2 * time.Second, Backoff: time.Millisecond,
+		Now: h.clock, InFlight: 1000, Patience: patience, Backoff: time.Millisecond,
 	})
 	h.must(err)
 	h.gate, err = gate.New(gate.Config{
@@ -70,10 +102,7 @@ func newHouse(t *testing.T, s Subject) *house {
 	})
 	h.must(err)
 	t.Cleanup(h.gate.Close)
-	amount, err := money.ParsePrice("1.00 USD")
-	h.must(err)
-	h.handler, err = h.gate.Router([]gate.Route{{ID: "all", Pattern: "/**", Pricer: fixed{amount}, Handler: http.HandlerFunc(h.serve)}})
-	h.must(err)
+	h.processor = processor
 	return h
 }
 

@@ -14,7 +14,8 @@ import (
 	"paywall/payment/paymenttest"
 )
 
-// Subject is a protocol under test, with a payer that speaks it. All fields are required.
+// Subject is a protocol under test, with a payer that speaks it. All fields but
+// Unbound are required.
 type Subject struct {
 	// New makes the protocol afresh. Each one must take the challenges of the others.
 	New func(t *testing.T) payment.Protocol
@@ -29,6 +30,10 @@ type Subject struct {
 	Receipt func(h http.Header) error
 	// Spoil are ways, by name, to make a good credential a bad one.
 	Spoil map[string]func(h http.Header)
+	// Unbound says that the protocol does not bind a credential to one request. Then
+	// the first request that it is presented with has it, and no other ever gets
+	// anything for it.
+	Unbound bool
 }
 
 // RunProtocol checks the contract of [payment.Protocol] as a gate relies on it.
@@ -51,6 +56,16 @@ func RunProtocol(t *testing.T, s Subject) {
 		{"only the gate writes receipts", forged},
 		{"the holder of a credential may ask after its payment", status},
 		{"nothing to offer", nothing},
+		{"the body of a 402 is one JSON object", documents},
+		{"held: taken for the answer", heldServes},
+		{"held: a credential is for one request", heldScoped},
+		{"held: copies at once", heldCopies},
+		{"held: not promised", heldRefused},
+		{"held: declined at capture", heldDeclined},
+		{"held: unknown, then collected", heldUnknown},
+		{"held: a handler that fails costs nothing", heldFails},
+		{"held: a stream is paid before its first byte", heldStreams},
+		{"held: what was used is taken", heldMetered},
 	} {
 		t.Run(one.name, func(t *testing.T) { one.run(t, s) })
 	}
@@ -101,17 +116,35 @@ func serves(t *testing.T, s Subject) {
 
 func scoped(t *testing.T, s Subject) {
 	t.Helper()
-	h := newHouse(t, s)
+	oneRequest(newHouse(t, s))
+}
+
+func oneRequest(h *house) {
+	h.t.Helper()
 	cred := h.credential("POST /a?x=1 body")
+	if h.s.Unbound {
+		if w := h.do("POST /a?x=1 body", cred); w.Code != http.StatusOK || w.Body.String() != "goods" {
+			h.t.Errorf("the first request: %d %s", w.Code, w.Body)
+		}
+	}
 	for _, ask := range []string{"POST /b?x=1 body", "POST /a?x=2 body", "POST /a body", "PUT /a?x=1 body", "GET /a?x=1", "POST /a?x=1 other", "POST /a?x=1"} {
-		h.refused(ask, h.do(ask, cred))
+		w := h.do(ask, cred)
+		h.refused(ask, w)
+		if strings.Contains(w.Body.String(), "goods") {
+			h.t.Errorf("%s: goods for the payment of another request", ask)
+		}
 	}
-	if h.store.calls.Load() != 0 || len(h.rail.Calls()) != 0 || h.served() != 0 {
-		t.Error("a credential for another request was stored, charged or served")
+	if !h.s.Unbound && (h.store.calls.Load() != 0 || len(h.rail.Calls()) != 0 || h.served() != 0) {
+		h.t.Error("a credential for another request was stored, charged or served")
 	}
-	if w := h.do("POST /a?x=1 body", cred); w.Code != http.StatusOK {
-		t.Errorf("its own request: %d %s", w.Code, w.Body)
+	// Its own request gets it, or its answer once more.
+	if w := h.do("POST /a?x=1 body", cred); w.Code != http.StatusOK || w.Body.String() != "goods" {
+		h.t.Errorf("its own request: %d %s", w.Code, w.Body)
 	}
+	if h.served() != 1 {
+		h.t.Errorf("served %d times", h.served())
+	}
+	h.moved(1)
 }
 
 func once(t *testing.T, s Subject) {
@@ -131,21 +164,25 @@ func once(t *testing.T, s Subject) {
 
 func copies(t *testing.T, s Subject) {
 	t.Helper()
-	h := newHouse(t, s)
+	atOnce(newHouse(t, s), 100)
+}
+
+func atOnce(h *house, copies int) {
+	h.t.Helper()
 	cred := h.credential("POST /a x")
 	var wg sync.WaitGroup
-	for range 100 {
+	for range copies {
 		wg.Go(func() {
 			w := h.do("POST /a x", cred)
-			later := w.Code == http.StatusConflict && w.Header().Get("Retry-After") != "" && !s.Challenged(w.Header())
+			later := w.Code == http.StatusConflict && w.Header().Get("Retry-After") != "" && !h.s.Challenged(w.Header())
 			if w.Code != http.StatusOK && !later {
-				t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+				h.t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
 			}
 		})
 	}
 	wg.Wait()
 	if h.served() != 1 {
-		t.Errorf("served %d times", h.served())
+		h.t.Errorf("served %d times", h.served())
 	}
 	h.moved(1)
 }
