@@ -10,6 +10,7 @@ import (
 
 	"paywall/money"
 	"paywall/payment"
+	"paywall/x402"
 	client "paywall/x402/facilitator"
 )
 
@@ -36,10 +37,6 @@ func (m *Method) settle(ctx context.Context, op string, p payment.Payment, in pa
 	if reason := m.takeable(p.Amount, o); reason != "" {
 		return payment.Outcome{Class: payment.OutcomeMismatch, Reason: reason, Err: &Error{Op: op, Err: ErrIntent}}
 	}
-	if p.Amount.IsZero() {
-		// Nothing was used. The chain moves no nothing, and there is nobody to ask.
-		return payment.Outcome{Class: payment.OutcomeSucceeded, Amount: p.Amount}
-	}
 	body, err := o.settling(units(p.Amount))
 	if err != nil {
 		return payment.Outcome{Reason: "intent_unreadable", Err: &Error{Op: op, Err: err}}
@@ -64,7 +61,9 @@ func (m *Method) takeable(a money.Amount, o order) string {
 	switch {
 	case a.Currency() != m.cfg.Asset.Symbol || a.Scale() != m.cfg.Asset.Decimals:
 		return "currency_differs"
-	case m.cfg.Scheme == SchemeUpto && (a.Units() < 0 || o.value.IsInt64() && a.Units() > o.value.Int64()):
+	case !a.IsPositive():
+		return "nothing_to_take"
+	case m.cfg.Scheme == SchemeUpto && o.value.IsInt64() && a.Units() > o.value.Int64():
 		return "above_ceiling"
 	case m.cfg.Scheme != SchemeUpto && units(a) != o.body.Requirements.Amount:
 		return "amount_differs"
@@ -77,26 +76,26 @@ func (m *Method) judge(ctx context.Context, op string, p payment.Payment, o orde
 	if err != nil {
 		return noAnswer(op, err)
 	}
-	s, ok := readSettlement(reply.Body)
-	cause := &Error{Op: op, Status: reply.Status, Text: plain(s.reason)}
+	s, ok := client.ParseSettle(reply)
+	cause := &Error{Op: op, Status: reply.Status, Text: plain(s.ErrorReason)}
 	switch {
 	case !ok:
 		return failed(op, reply)
-	case !s.success:
+	case !s.Success:
 		return m.refused(ctx, p, o, first, s, reply, cause)
 	case reply.Status < 200 || reply.Status > 299:
 		cause.Err = ErrAnswer
-		return payment.Outcome{Reason: "odd_answer", Reference: reference(s.transaction), RetryAfter: reply.RetryAfter, Err: cause}
+		return payment.Outcome{Reason: "odd_answer", Reference: reference(s.Transaction), RetryAfter: reply.RetryAfter, Err: cause}
 	}
-	out := payment.Outcome{Class: payment.OutcomeMismatch, Reference: reference(s.transaction), Err: cause}
+	out := payment.Outcome{Class: payment.OutcomeMismatch, Reference: reference(s.Transaction), Err: cause}
 	switch {
 	case out.Reference == "":
 		out.Reason = "transaction_missing"
-	case s.network != m.cfg.Asset.Network:
+	case s.Network != m.cfg.Asset.Network:
 		out.Reason = "network_differs"
-	case !strings.EqualFold(s.payer, o.from.String()):
+	case !strings.EqualFold(s.Payer, o.from.String()):
 		out.Reason = "payer_differs"
-	case s.amount != "" && s.amount != units(p.Amount):
+	case s.Amount != "" && s.Amount != units(p.Amount):
 		out.Reason = "amount_differs"
 	default:
 		return payment.Outcome{Class: payment.OutcomeSucceeded, Reference: out.Reference, Amount: p.Amount}
@@ -107,10 +106,10 @@ func (m *Method) judge(ctx context.Context, op string, p payment.Payment, o orde
 // refused reads a definite no. It is one when the settlement was never sent before,
 // or when it is about the message itself; otherwise our own first attempt may be
 // what it is about, and the chain has the last word.
-func (m *Method) refused(ctx context.Context, p payment.Payment, o order, first bool, s settlement, reply client.Reply, cause error) payment.Outcome {
-	r := rule(s.reason)
+func (m *Method) refused(ctx context.Context, p payment.Payment, o order, first bool, s x402.SettleResponse, reply client.Reply, cause error) payment.Outcome {
+	r := rule(s.ErrorReason)
 	no := payment.Outcome{Class: payment.OutcomeDeclined, Kind: r.kind, Reason: r.reason, Err: cause}
-	maybe := payment.Outcome{Reference: reference(s.transaction), Reason: r.reason, RetryAfter: reply.RetryAfter, Err: cause}
+	maybe := payment.Outcome{Reference: reference(s.Transaction), Reason: r.reason, RetryAfter: reply.RetryAfter, Err: cause}
 	switch {
 	case r.nature == pending:
 		maybe.RetryAfter = max(maybe.RetryAfter, pendingWait)

@@ -481,10 +481,12 @@ func TestCapture_TakesNoOtherAmount(t *testing.T) {
 	w := newWorld(t)
 	m := w.method(alone)
 	p, in := claim(t, m, held(t))
-	for _, n := range []int64{0, 1, 9999, 10001} {
+	for _, n := range []int64{1, 9999, 10001} {
 		p.Amount = usdc(t, n)
 		check(t, m.Capture(t.Context(), p, in), payment.OutcomeMismatch, "amount_differs")
 	}
+	p.Amount = usdc(t, 0)
+	check(t, m.Capture(t.Context(), p, in), payment.OutcomeMismatch, "nothing_to_take")
 	p.Amount = price(t, "0.01 USD")
 	check(t, m.Capture(t.Context(), p, in), payment.OutcomeMismatch, "currency_differs")
 	if len(w.sent("settle")) != 0 {
@@ -513,9 +515,9 @@ func TestCapture_Metered(t *testing.T) {
 		{10000, payment.OutcomeSucceeded, "", "10000"},
 		{4321, payment.OutcomeSucceeded, "", "4321"},
 		{1, payment.OutcomeSucceeded, "", "1"},
-		{0, payment.OutcomeSucceeded, "", ""},
+		{0, payment.OutcomeMismatch, "nothing_to_take", ""},
 		{10001, payment.OutcomeMismatch, "above_ceiling", ""},
-		{-1, payment.OutcomeMismatch, "above_ceiling", ""},
+		{-1, payment.OutcomeMismatch, "nothing_to_take", ""},
 	} {
 		t.Run(strconv.FormatInt(tt.units, 10), func(t *testing.T) {
 			w := newWorld(t)
@@ -602,4 +604,40 @@ func TestPrepare_TheFacilitatorHasChanged(t *testing.T) {
 	if _, err := m.Prepare(payment.Payment{ID: "pay_1", ChallengeID: "challenge-1", Amount: o.Amount}, c); !errors.Is(err, facilitator.ErrIntent) {
 		t.Errorf("prepare: %v", err)
 	}
+}
+
+// Whatever a facilitator answers, it passes for a settlement only with the very
+// members that say so, and what it wrote gets no further than the log.
+func FuzzCharge(f *testing.F) {
+	for _, s := range []string{
+		`{"success":true,"transaction":"0xabc123","network":"eip155:84532","payer":"0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A","amount":"10000"}`,
+		`{"success":true,"transaction":"0x1","network":"eip155:8453","payer":"0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"}`,
+		`{"success":false,"errorReason":"insufficient_funds"}`, `{"success":false,"errorReason":"settlement_pending","transaction":"0x1"}`,
+		`{}`, `{"success":"true"}`, `{"Success":true}`, `{"success":true,"success":false}`, `<html>`, "\ufeff{}", ``,
+	} {
+		f.Add(uint16(200), []byte(s))
+		f.Add(uint16(502), []byte(s))
+		f.Add(uint16(400), []byte(s))
+	}
+	f.Fuzz(func(t *testing.T, status uint16, body []byte) {
+		w := newWorld(t)
+		m := w.method(alone)
+		p, in := claim(t, m, quote(t))
+		w.settles = []play{say(int(status), string(body))}
+		out := m.Charge(t.Context(), p, in)
+		if out.Class == payment.OutcomeSucceeded {
+			var said object
+			if err := json.Unmarshal(body, &said); err != nil || said["success"] != true || said["network"] != network ||
+				said["transaction"] != out.Reference || out.Reference == "" || out.Amount != p.Amount || status < 200 || status > 299 {
+				t.Errorf("%d %q: %+v", status, body, out)
+			}
+			return
+		}
+		if out.Reason == "" || strings.Trim(out.Reason, "abcdefghijklmnopqrstuvwxyz_0123456789") != "" || strings.ContainsAny(out.Reference, " \r\n\",") {
+			t.Errorf("%d %q: %+v", status, body, out)
+		}
+		if out.Err == nil || strings.ContainsFunc(out.Err.Error(), func(r rune) bool { return r < ' ' || r > '~' }) {
+			t.Errorf("%d %q: the log is told %v", status, body, out.Err)
+		}
+	})
 }

@@ -249,3 +249,105 @@ func TestCore_RecoveryConcludesByProofAlone(t *testing.T) {
 		})
 	}
 }
+
+// hold begins a payment whose money is taken once the goods are made.
+func (c *counter) hold(t *testing.T) (payment.Payment, payment.Credential, *payment.Error) {
+	t.Helper()
+	o, err := c.m.Offer(held(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := authorization(t, o)
+	a.ValidBefore = big.NewInt(time.Now().Add(5 * time.Minute).Unix())
+	cred := credential(o, "x402_1", signExact(t, a))
+	p, err := c.Hold(t.Context(), cred, payment.Entitlement{})
+	if err != nil {
+		return p, cred, refusal(t, err)
+	}
+	return p, cred, nil
+}
+
+func TestCore_HoldThenCapture(t *testing.T) {
+	withCore(t, false, func(c *counter) {
+		t := c.t
+		p, _, refused := c.hold(t)
+		if refused != nil || p.State != payment.StatePending || len(c.w.sent("settle")) != 0 {
+			t.Fatalf("hold = %+v, %v", p, refused)
+		}
+		c.w.settles = []play{lost} // and the stored answer is had by the next attempt
+		p, err := c.Capture(t.Context(), p, p.Amount)
+		if err != nil || p.State != payment.StateSettled || len(p.Reference) != 66 {
+			t.Errorf("capture = %+v, %v", p, err)
+		}
+		if n := c.w.moved(); n != 1 {
+			t.Errorf("%d transfers", n)
+		}
+	})
+}
+
+func TestCore_HoldThenRelease(t *testing.T) {
+	withCore(t, false, func(c *counter) {
+		t := c.t
+		p, _, refused := c.hold(t)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		if p, err := c.Release(t.Context(), p, "upstream_failed"); err != nil || p.State != payment.StateVoided {
+			t.Errorf("release = %+v, %v", p, err)
+		}
+		if n := len(c.w.sent("settle")); n != 0 {
+			t.Errorf("%d settlements", n)
+		}
+	})
+}
+
+func TestCore_HoldRefused(t *testing.T) {
+	withCore(t, false, func(c *counter) {
+		t := c.t
+		c.w.poor = true
+		p, _, refused := c.hold(t)
+		if refused == nil || refused.Kind != payment.KindPaymentInsufficient {
+			t.Errorf("hold = %+v, %+v", p, refused)
+		}
+	})
+}
+
+// The money was there when it was asked about, and is gone when it is to be taken.
+func TestCore_CaptureRefused(t *testing.T) {
+	withCore(t, false, func(c *counter) {
+		t := c.t
+		p, _, refused := c.hold(t)
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		c.w.poor = true
+		p, err := c.Capture(t.Context(), p, p.Amount)
+		if err == nil || p.State.Live() {
+			t.Errorf("capture = %+v, %v", p, err)
+		}
+	})
+}
+
+// Nobody knows whether it was taken: it is found out, and collected by the same payment.
+func TestCore_CaptureUnknown(t *testing.T) {
+	for name, node := range map[string]bool{"with a node": true, "without a node": false} {
+		t.Run(name, func(t *testing.T) {
+			withCore(t, node, func(c *counter) {
+				t := c.t
+				p, _, refused := c.hold(t)
+				if refused != nil {
+					t.Fatal(refused)
+				}
+				c.w.settles = []play{lost, silent, silent, silent, silent, silent, silent, silent, silent, silent}
+				if _, err := c.Capture(t.Context(), p, p.Amount); refusal(t, err).Kind != payment.KindPending {
+					t.Fatalf("capture: %v", err)
+				}
+				c.w.settles = nil
+				c.recover(t, 2*time.Minute)
+				if p := c.state(t); p.State != payment.StateSettled || len(p.Reference) != 66 || c.w.moved() != 1 {
+					t.Errorf("payment = %+v, %d transfers", p, c.w.moved())
+				}
+			})
+		})
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"paywall/payment"
+	"paywall/x402"
+	client "paywall/x402/facilitator"
 )
 
 // Hold implements [payment.Holder]: the facilitator is asked whether it would settle,
@@ -21,11 +23,11 @@ func (m *Method) Hold(ctx context.Context, p payment.Payment, in payment.Intent)
 		out.Class = payment.OutcomeNotNow
 		return out
 	}
-	r := rule(v.reason)
+	r := rule(v.InvalidReason)
 	switch {
-	case v.valid && strings.EqualFold(v.payer, o.from.String()):
+	case v.IsValid && strings.EqualFold(v.Payer, o.from.String()):
 		return payment.Outcome{Class: payment.OutcomeSucceeded, Amount: p.Amount}
-	case v.valid:
+	case v.IsValid:
 		// It speaks of another payment. Nothing is served on that.
 		return payment.Outcome{Class: payment.OutcomeDeclined, Kind: payment.KindVerificationFailed, Reason: "payer_differs", Err: out.Err}
 	case r.nature == unclear || r.nature == pending:
@@ -44,14 +46,14 @@ func (m *Method) Release(_ context.Context, _ payment.Payment, in payment.Intent
 
 // verify asks without acting. Without a verdict the outcome has the reason; with one
 // it has only the cause for the log.
-func (m *Method) verify(ctx context.Context, op string, o order) (verdict, payment.Outcome) {
+func (m *Method) verify(ctx context.Context, op string, o order) (x402.VerifyResponse, payment.Outcome) {
 	reply, err := m.cfg.Client.Verify(ctx, o.endpoint, o.raw)
 	if err != nil {
-		return verdict{}, noAnswer(op, err)
+		return x402.VerifyResponse{}, noAnswer(op, err)
 	}
-	v, ok := readVerdict(reply.Body)
-	if !ok || v.valid && (reply.Status < 200 || reply.Status > 299) {
-		return verdict{}, failed(op, reply)
+	v, ok := client.ParseVerify(reply)
+	if !ok || v.IsValid && (reply.Status < 200 || reply.Status > 299) {
+		return x402.VerifyResponse{}, failed(op, reply)
 	}
-	return v, payment.Outcome{Err: &Error{Op: op, Status: reply.Status, Text: plain(v.reason)}}
+	return v, payment.Outcome{Err: &Error{Op: op, Status: reply.Status, Text: plain(v.InvalidReason)}}
 }

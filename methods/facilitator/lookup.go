@@ -24,11 +24,11 @@ func (m *Method) Lookup(ctx context.Context, p payment.Payment, in payment.Inten
 		return m.chain.evidence(ctx, m.cfg.Now(), p, o)
 	}
 	v, out := m.verify(ctx, "lookup", o)
-	switch r := rule(v.reason); {
+	switch r := rule(v.InvalidReason); {
 	case out.Reason != "":
 		out.Fatal = false // a look-up stops nobody's business
 		return out
-	case v.valid:
+	case v.IsValid:
 		return payment.Outcome{Class: payment.OutcomeNone}
 	case r.nature == spent:
 		return payment.Outcome{Class: payment.OutcomeStarted, Reason: r.reason, Err: out.Err}
