@@ -251,7 +251,7 @@ func TestCore_RecoveryConcludesByProofAlone(t *testing.T) {
 }
 
 // hold begins a payment whose money is taken once the goods are made.
-func (c *counter) hold(t *testing.T) (payment.Payment, payment.Credential, *payment.Error) {
+func (c *counter) hold(t *testing.T) (payment.Payment, *payment.Error) {
 	t.Helper()
 	o, err := c.m.Offer(held(t))
 	if err != nil {
@@ -262,15 +262,15 @@ func (c *counter) hold(t *testing.T) (payment.Payment, payment.Credential, *paym
 	cred := credential(o, "x402_1", signExact(t, a))
 	p, err := c.Hold(t.Context(), cred, payment.Entitlement{})
 	if err != nil {
-		return p, cred, refusal(t, err)
+		return p, refusal(t, err)
 	}
-	return p, cred, nil
+	return p, nil
 }
 
 func TestCore_HoldThenCapture(t *testing.T) {
 	withCore(t, false, func(c *counter) {
 		t := c.t
-		p, _, refused := c.hold(t)
+		p, refused := c.hold(t)
 		if refused != nil || p.State != payment.StatePending || len(c.w.sent("settle")) != 0 {
 			t.Fatalf("hold = %+v, %v", p, refused)
 		}
@@ -288,7 +288,7 @@ func TestCore_HoldThenCapture(t *testing.T) {
 func TestCore_HoldThenRelease(t *testing.T) {
 	withCore(t, false, func(c *counter) {
 		t := c.t
-		p, _, refused := c.hold(t)
+		p, refused := c.hold(t)
 		if refused != nil {
 			t.Fatal(refused)
 		}
@@ -305,7 +305,7 @@ func TestCore_HoldRefused(t *testing.T) {
 	withCore(t, false, func(c *counter) {
 		t := c.t
 		c.w.poor = true
-		p, _, refused := c.hold(t)
+		p, refused := c.hold(t)
 		if refused == nil || refused.Kind != payment.KindPaymentInsufficient {
 			t.Errorf("hold = %+v, %+v", p, refused)
 		}
@@ -316,7 +316,7 @@ func TestCore_HoldRefused(t *testing.T) {
 func TestCore_CaptureRefused(t *testing.T) {
 	withCore(t, false, func(c *counter) {
 		t := c.t
-		p, _, refused := c.hold(t)
+		p, refused := c.hold(t)
 		if refused != nil {
 			t.Fatal(refused)
 		}
@@ -334,7 +334,7 @@ func TestCore_CaptureUnknown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			withCore(t, node, func(c *counter) {
 				t := c.t
-				p, _, refused := c.hold(t)
+				p, refused := c.hold(t)
 				if refused != nil {
 					t.Fatal(refused)
 				}
