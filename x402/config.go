@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 )
 
 // Config makes a [Protocol].
@@ -15,9 +14,6 @@ type Config struct {
 	// Origin is the public origin of the resources, "https://api.example.com". The
 	// Host that a client sends is never used in its place.
 	Origin string
-	// TTL is how long a credential is good for whose proof does not say so itself, as
-	// that of a [Binding]; zero is five minutes.
-	TTL time.Duration
 	// MaxTimeoutSeconds is what offers of a [Binding] say; zero is 300.
 	MaxTimeoutSeconds int64
 	// Bindings let rails be paid over x402 that are none of the protocol's own.
@@ -53,12 +49,6 @@ func (c Config) filled() (Config, error) {
 	var err error
 	if c.Origin, err = normalOrigin(c.Origin); err != nil {
 		return c, err
-	}
-	if c.TTL == 0 {
-		c.TTL = 5 * time.Minute
-	}
-	if c.TTL < time.Second || c.TTL > time.Hour {
-		return c, errors.New("x402: TTL is not between a second and an hour")
 	}
 	if c.MaxTimeoutSeconds == 0 {
 		c.MaxTimeoutSeconds = 300

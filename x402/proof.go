@@ -289,13 +289,14 @@ func digest(parts ...string) string {
 // carried out.
 const settleTime = 6 * time.Second
 
-// lastExpiry is when authorizations end that are good for ever.
-const lastExpiry = 253402300799 // the last second of the year 9999
+// lastExpiry is when payments end that are good for ever: the last second of the year 9999.
+const lastExpiry = 253402300799
 
-// expires is when a payment by the proof may last be begun.
+// expires is when a payment by the proof may last be begun. A token ends when its
+// processor says so, which is nothing that anybody here knows.
 func (p *proof) expires() time.Time {
 	end := int64(lastExpiry)
-	if p.before.IsInt64() {
+	if p.before != nil && p.before.IsInt64() {
 		end = min(end, p.before.Int64())
 	}
 	return time.Unix(end, 0).Add(-settleTime).UTC()

@@ -91,20 +91,20 @@ func (d *dialect) Credential(r *http.Request, sc payment.Scope, now time.Time) (
 	}
 	e := d.find(&m)
 	if e == nil {
-		return d.past(&m, &pr, sc, now), refuse(payment.KindInvalidChallenge, CodeInvalidRequirements, "This way of paying is not offered for this request.", payment.ErrNotOffered)
+		return d.past(&m, &pr, sc), refuse(payment.KindInvalidChallenge, CodeInvalidRequirements, "This way of paying is not offered for this request.", payment.ErrNotOffered)
 	}
 	if pr.kind != e.kind {
 		return none, refuse(payment.KindInvalidPayload, CodeInvalidPayload, "The payment does not have the form of its scheme.", errKind)
 	}
 	c := payment.Credential{
 		Protocol: protocolName, ChallengeID: pr.challengeID(m.version, e.need.Network, e.need.Asset, e.need.PayTo),
-		Offer: e.offer, Scope: sc, Hash: pr.hash(e.need.Network), Expires: now.Add(d.cfg.TTL),
+		Offer: e.offer, Scope: sc, Hash: pr.hash(e.need.Network), Expires: pr.expires(),
 	}
 	if c.Payload, err = d.payload(&m, &pr); err != nil {
 		return none, refuse(payment.KindInvalidPayload, CodeInvalidPayload, "The payment does not have the form of its scheme.", err)
 	}
 	if pr.kind != token {
-		c.Payer, c.Expires = pr.from.String(), pr.expires()
+		c.Payer = pr.from.String()
 		if err := e.agree(&pr); err != nil {
 			if m.version == V1 {
 				// It says nothing of what it answers, so that it may be of a price of the past.
@@ -157,7 +157,7 @@ func (d *dialect) find(m *message) *entry {
 // past is the credential of a payment that may have been begun when another price was
 // asked: good for collecting it, never for beginning one. It is the zero value when
 // nothing here was ever offered in its way.
-func (d *dialect) past(m *message, pr *proof, sc payment.Scope, now time.Time) payment.Credential {
+func (d *dialect) past(m *message, pr *proof, sc payment.Scope) payment.Credential {
 	for i := range d.entries {
 		e := &d.entries[i]
 		if m.version != V2 || pr.kind != e.kind || e.need.Network != m.network || e.need.Scheme != m.scheme ||
@@ -171,10 +171,10 @@ func (d *dialect) past(m *message, pr *proof, sc payment.Scope, now time.Time) p
 		c := payment.Credential{
 			Protocol: protocolName, ChallengeID: pr.challengeID(m.version, m.network, m.asset, e.need.PayTo),
 			Offer: payment.Offer{Method: e.offer.Method, Intent: e.offer.Intent}, Scope: sc,
-			Payload: payload, Hash: pr.hash(m.network), Expires: now,
+			Payload: payload, Hash: pr.hash(m.network), Expires: pr.expires(),
 		}
 		if pr.kind != token {
-			c.Payer, c.Expires = pr.from.String(), pr.expires()
+			c.Payer = pr.from.String()
 		}
 		return c
 	}
