@@ -17,7 +17,7 @@ import (
 )
 
 // benched is a gate as a server has it, over a store in memory.
-func benched(b *testing.B, rails int) *gate.Router {
+func benched(b *testing.B, rails int, more ...payment.Protocol) *gate.Router {
 	b.Helper()
 	var methods []payment.Method
 	for i := range rails {
@@ -52,7 +52,7 @@ func benched(b *testing.B, rails int) *gate.Router {
 		b.Fatal(err)
 	}
 	g, err := gate.New(gate.Config{
-		Realm: realm, Processor: p, Methods: methods, Protocols: []payment.Protocol{scheme},
+		Realm: realm, Processor: p, Methods: methods, Protocols: append([]payment.Protocol{scheme}, more...),
 		Receipts: receipts.Desk{Issuer: issuer, Verifier: verifier},
 		Limits:   gate.Limits{Challenges: 1 << 29, Burst: 1 << 30, Failures: -1},
 	})
@@ -113,6 +113,14 @@ func BenchmarkChallenge(b *testing.B) {
 			serveMany(b, benched(b, n), benchRequest(b, ""), http.StatusPaymentRequired)
 		})
 	}
+}
+
+// BenchmarkExplained is a challenge with members in its document, the making of
+// which costs nothing here.
+func BenchmarkExplained(b *testing.B) {
+	members := []byte(`"x402Version":1,"error":"Payment required","accepts":[{"scheme":"exact","network":"base"}]`)
+	voice := &spoken{members: func(*http.Request, payment.Scope, *payment.Error) []byte { return members }}
+	serveMany(b, benched(b, 1, voice), benchRequest(b, ""), http.StatusPaymentRequired)
 }
 
 // BenchmarkForged refuses a credential that was made for another target.

@@ -7,5 +7,7 @@
 // match, what a payment buys and what the handler gets.
 //
 // Nothing of a priced answer leaves before its payment is settled, and an
-// unpaid or forged request causes no write and no call.
+// unpaid or forged request causes no write and no call. Whether the money is taken
+// before the handler is asked or for the answer that it has made is said by
+// [Route.Settle]; in the second case a handler that fails costs nothing.
 package gate

@@ -254,3 +254,16 @@ func (b bound) Offer(q payment.Quote) (payment.Offer, error) {
 	o.Protocol = b.protocol
 	return o, err
 }
+
+// Payments of two protocols at once are none that could be chosen: nothing is read,
+// and nothing taken.
+func TestA025_TwoProtocolsAtOnce(t *testing.T) {
+	h := newHouse(t, speaking(&spoken{}))
+	router := h.router(map[string]string{"GET /a": "1.00 USD"})
+	r := h.paid(router, "GET", "/a", "")
+	r.Header.Set("X-Spoken", "one")
+	if w := do(router, r); w.Code != http.StatusBadRequest || w.Header().Get("Payment-Receipt") != "" || h.api.count() != 0 {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	h.settled(0, 0)
+}

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
-	"time"
 
 	"paywall/internal/strictjson"
 )
@@ -26,14 +25,11 @@ func documents(t *testing.T, s Subject) {
 			t.Errorf("HEAD %s: %d %v %s", target, head.Code, head.Header(), head.Body)
 		}
 		// A refusal has them, too.
-		cred := h.credential("GET " + target)
-		if w := h.do("GET "+target, cred); w.Code != http.StatusOK {
-			t.Errorf("%s, paid: %d %s", target, w.Code, w.Body)
-		}
-		h.pass(s.TTL + 24*time.Hour)
-		late := h.do("GET "+target, cred)
-		if err := strictjson.Check(late.Body.Bytes(), strictjson.Limits{}); err != nil || !s.Challenged(late.Header()) {
-			t.Errorf("%s, late: %d %v: %s", target, late.Code, err, late.Body)
+		h.rail.Script("charge", declined())
+		w = h.do("GET "+target, h.credential("GET "+target))
+		h.refused(target, w)
+		if err := strictjson.Check(w.Body.Bytes(), strictjson.Limits{}); err != nil {
+			t.Errorf("%s, refused: %v: %s", target, err, w.Body)
 		}
 	}
 }

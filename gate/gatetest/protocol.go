@@ -15,7 +15,7 @@ import (
 )
 
 // Subject is a protocol under test, with a payer that speaks it. All fields but
-// Unbound are required.
+// Unbound and Lasting are required.
 type Subject struct {
 	// New makes the protocol afresh. Each one must take the challenges of the others.
 	New func(t *testing.T) payment.Protocol
@@ -34,6 +34,9 @@ type Subject struct {
 	// the first request that it is presented with has it, and no other ever gets
 	// anything for it.
 	Unbound bool
+	// Lasting says that a credential does not end by itself: its rail knows until
+	// when it takes the proof.
+	Lasting bool
 }
 
 // RunProtocol checks the contract of [payment.Protocol] as a gate relies on it.
@@ -228,7 +231,15 @@ func expires(t *testing.T, s Subject) {
 		t.Errorf("in time: %d %s", w.Code, w.Body)
 	}
 	h.pass(24 * time.Hour)
-	h.refused("late", h.do("GET /a", cred))
+	w := h.do("GET /a", cred)
+	if s.Lasting {
+		if w.Code != http.StatusOK {
+			t.Errorf("late: %d %s", w.Code, w.Body)
+		}
+		h.moved(2)
+		return
+	}
+	h.refused("late", w)
 	h.moved(1)
 }
 

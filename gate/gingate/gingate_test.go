@@ -287,3 +287,50 @@ func TestPayerGone(t *testing.T) {
 type gone struct{ *httptest.ResponseRecorder }
 
 func (*gone) FlushError() error { return io.ErrClosedPipe }
+
+// With money that is held a gin handler is paid for its answer, and for nothing else.
+func TestHeld(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		handler func(s *shop) gin.HandlerFunc
+		want    int
+		body    string
+		charges int
+	}{
+		{"JSON", func(*shop) gin.HandlerFunc { return func(c *gin.Context) { c.JSON(200, gin.H{"a": 1}) } }, 200, `{"a":1}`, 1},
+		{"status alone", func(*shop) gin.HandlerFunc { return func(c *gin.Context) { c.Status(204) } }, 204, "", 1},
+		{"refusal", func(*shop) gin.HandlerFunc {
+			return func(c *gin.Context) { c.AbortWithStatusJSON(422, gin.H{"error": "no"}) }
+		}, 422, `{"error":"no"}`, 0},
+		{"failure", func(*shop) gin.HandlerFunc { return func(c *gin.Context) { c.String(500, "inside") } }, 502, "nothing was charged", 0},
+		{"panic", func(*shop) gin.HandlerFunc { return func(*gin.Context) { panic("bug") } }, 502, "nothing was charged", 0},
+		{"stream", func(s *shop) gin.HandlerFunc {
+			return func(c *gin.Context) {
+				c.String(200, "first")
+				if n, _ := s.rail.Total(); n != 0 {
+					t.Errorf("%d charges before it is flushed", n)
+				}
+				c.Writer.Flush()
+				if n, _ := s.rail.Total(); n != 1 {
+					t.Errorf("%d charges when it was flushed", n)
+				}
+			}
+		}, 200, "first", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newShop(t)
+			s.rail.Holds = true
+			s.priced("GET", "/x/:id", tt.handler(s))
+			w := s.do(s.request("GET", "/x/7", s.pay("GET", "/x/7")))
+			if w.Code != tt.want || !strings.Contains(w.Body.String(), tt.body) || strings.Contains(w.Body.String(), "inside") {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+			if has := w.Header().Get("Payment-Receipt") != ""; has != (tt.charges > 0) {
+				t.Errorf("a receipt: %t", has)
+			}
+			if n, _ := s.rail.Total(); n != tt.charges {
+				t.Errorf("%d charges, want %d", n, tt.charges)
+			}
+		})
+	}
+}
