@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"paywall/payment"
 	"paywall/x402/evm"
@@ -166,15 +167,18 @@ func (t *template) size() int { return len(t.head) + len(t.tail[0]) }
 
 // fill writes the field with the URL, which is origin and target.
 func (t *template) fill(origin, target string) string {
-	var room [512]byte
+	var room [384]byte
 	b := appendText(append(room[:0], origin...), target)
 	taken := (3 - len(b)%3) % 3
 	b = append(b, t.json[:taken]...)
-	out := make([]byte, 0, len(t.head)+base64.StdEncoding.EncodedLen(len(b))+len(t.tail[taken]))
-	out = append(out, t.head...)
-	out = base64.StdEncoding.AppendEncode(out, b)
-	out = append(out, t.tail[taken]...)
-	return string(out)
+	var encoded [512]byte
+	middle := base64.StdEncoding.AppendEncode(encoded[:0], b)
+	var out strings.Builder
+	out.Grow(len(t.head) + len(middle) + len(t.tail[taken]))
+	out.WriteString(t.head)
+	out.Write(middle)
+	out.WriteString(t.tail[taken])
+	return out.String()
 }
 
 // render writes out what never changes.
