@@ -56,8 +56,10 @@ func (b *books) add(p payment.Payment, kinds ...string) {
 			if p.Delivery == payment.DeliveryDelivered {
 				e.Debit = payment.AccountRevenue
 			}
-		case "refund":
+		case "refund", "refund#2":
 			e.Debit, e.Credit = payment.AccountRefundsDue, payment.AccountReceivable+p.Method
+		case "refund_failed":
+			e.Debit, e.Credit = payment.AccountReceivable+p.Method, payment.AccountRefundsDue
 		case "dispute":
 			e.Debit, e.Credit = payment.AccountDisputed+p.Method, payment.AccountReceivable+p.Method
 		}
@@ -77,6 +79,15 @@ func TestAudit(t *testing.T) {
 		}
 		return paymenttest.Step(p, s, d)
 	}
+	held := func(n int, s payment.State, d payment.Delivery) payment.Payment {
+		p := paymenttest.SampleHeld(t, n)
+		if s == payment.StatePending {
+			return p
+		}
+		p = paymenttest.Step(p, payment.StateAuthorized, payment.DeliveryOpen)
+		p.Amount = usd(t, 7) // what was used
+		return paymenttest.Step(p, s, d)
+	}
 	good := func() *books {
 		b := &books{}
 		b.add(sample(1, payment.StateSettled, payment.DeliveryOpen), "settle")
@@ -91,6 +102,15 @@ func TestAudit(t *testing.T) {
 		disputed := sample(10, payment.StateSettled, payment.DeliveryDelivered)
 		disputed.Disputed = true
 		b.add(disputed, "settle", "deliver", "dispute")
+		b.add(held(11, payment.StateAuthorized, payment.DeliveryOpen))
+		b.add(held(12, payment.StateSettled, payment.DeliveryDispatched), "settle")
+		b.add(held(13, payment.StatePending, payment.DeliveryNone))
+		back := sample(14, payment.StateReview, payment.DeliveryNone)
+		back.RefundsFailed = 1
+		b.add(back, "settle", "refund_due", "refund", "refund_failed")
+		back = sample(15, payment.StateRefunded, payment.DeliveryDelivered)
+		back.RefundsFailed = 1
+		b.add(back, "settle", "deliver", "refund_due", "refund", "refund_failed", "refund#2")
 		return b
 	}
 	now := good().pays[0].WindowEnds.Add(-time.Second)
@@ -110,34 +130,43 @@ func TestAudit(t *testing.T) {
 		plant func(b *books)
 		want  []string // invariant and payment of breaks that must be named
 	}{
-		"nothing":                     {plant: func(*books) {}},
-		"I1 two charges":              {plant: func(b *books) { pay(b, 2).ChallengeID = pay(b, 1).ChallengeID }, want: []string{"I1 2|I1 1"}},
-		"I2 one token for two":        {plant: func(b *books) { pay(b, 9).Instrument = pay(b, 4).Instrument }, want: []string{"I2 9|I2 4"}},
-		"I2 a token of a failed one":  {plant: func(b *books) { pay(b, 9).Instrument = pay(b, 7).Instrument }},
-		"I5 settlement not posted":    {plant: func(b *books) { drop(b, 1, "settle") }, want: []string{"I5 1"}},
-		"I5 delivery not posted":      {plant: func(b *books) { drop(b, 2, "deliver") }, want: []string{"I5 2"}},
-		"I5 duty not posted":          {plant: func(b *books) { drop(b, 3, "refund_due") }, want: []string{"I5 3"}},
-		"I5 refund not posted":        {plant: func(b *books) { drop(b, 4, "refund") }, want: []string{"I5 4"}},
-		"I5 review without its duty":  {plant: func(b *books) { drop(b, 6, "refund_due") }, want: []string{"I5 6"}},
-		"I5 posted, not settled":      {plant: func(b *books) { pay(b, 1).State, pay(b, 1).SettledAt = payment.StateFailed, time.Time{} }, want: []string{"I5 1"}},
-		"I5 posted, not delivered":    {plant: func(b *books) { pay(b, 2).Delivery = payment.DeliveryOpen }, want: []string{"I5 2"}},
-		"I5 an entry nobody knows":    {plant: func(b *books) { entry(b, 1, "settle").Kind = "gift" }, want: []string{"I5 1"}},
-		"I5 forgotten":                {plant: func(b *books) { pay(b, 1).WindowEnds = now.Add(-2 * time.Minute) }, want: []string{"I5 1"}},
-		"I5 not yet forgotten":        {plant: func(b *books) { pay(b, 1).WindowEnds = now.Add(-30 * time.Second) }},
-		"I5 late, but being served":   {plant: func(b *books) { pay(b, 1).WindowEnds, pay(b, 1).LeaseUntil = now.Add(-2*time.Minute), now }},
-		"I6 dispute not posted":       {plant: func(b *books) { drop(b, 10, "dispute") }, want: []string{"I6 "}},
-		"I6 flag without an entry":    {plant: func(b *books) { pay(b, 2).Disputed = true }, want: []string{"I6 "}},
-		"I6 posted to another rail":   {plant: func(b *books) { entry(b, 1, "settle").Debit = "receivable:other" }, want: []string{"I6 "}},
-		"I7 onto itself":              {plant: func(b *books) { entry(b, 2, "deliver").Credit = payment.AccountUndelivered }, want: []string{"I7 2"}},
-		"I7 nothing":                  {plant: func(b *books) { entry(b, 1, "settle").Amount = usd(t, 0) }, want: []string{"I7 1"}},
-		"I7 less than nothing":        {plant: func(b *books) { entry(b, 1, "settle").Amount = usd(t, -101) }, want: []string{"I7 1"}},
-		"I7 twice":                    {plant: func(b *books) { b.entries = append(b.entries, *entry(b, 1, "settle")) }, want: []string{"I7 1", "I8 "}},
-		"I7 of nobody":                {plant: func(b *books) { b.pays = b.pays[:len(b.pays)-1] }, want: []string{"I7 10"}},
-		"I8 liability of a delivered": {plant: func(b *books) { entry(b, 2, "deliver").Debit = payment.AccountRevenue + "2" }, want: []string{"I8 "}},
-		"I8 duty to another account":  {plant: func(b *books) { entry(b, 3, "refund_due").Credit = "pocket" }, want: []string{"I8 "}},
-		"I9 other amount posted":      {plant: func(b *books) { entry(b, 1, "settle").Amount = usd(t, 1) }, want: []string{"I9 1", "I8 ", "I6 "}},
-		"I9 other amount stored":      {plant: func(b *books) { pay(b, 2).Amount = usd(t, 1) }, want: []string{"I9 2"}},
-		"I9 no reference":             {plant: func(b *books) { pay(b, 1).Reference = "" }, want: []string{"I9 1"}},
+		"nothing":        {plant: func(*books) {}},
+		"I1 two charges": {plant: func(b *books) { pay(b, 2).ChallengeID = pay(b, 1).ChallengeID }, want: []string{"I1 2|I1 1"}},
+		"I1 a credential charged again": {plant: func(b *books) {
+			pay(b, 1).ChallengeID, pay(b, 2).ChallengeID = "c", "c~2"
+		}, want: []string{"I1 2|I1 1"}},
+		"I5 authorized, not held":      {plant: func(b *books) { pay(b, 11).Held = false }, want: []string{"I5 11"}},
+		"I5 authorized, and posted":    {plant: func(b *books) { pay(b, 12).State, pay(b, 12).SettledAt = payment.StateAuthorized, time.Time{} }, want: []string{"I5 12"}},
+		"I5 no word of what came back": {plant: func(b *books) { drop(b, 14, "refund_failed") }, want: []string{"I5 14"}},
+		"I5 came back, not counted":    {plant: func(b *books) { pay(b, 14).RefundsFailed = 0 }, want: []string{"I5 14"}},
+		"I5 second refund not posted":  {plant: func(b *books) { drop(b, 15, "refund#2") }, want: []string{"I5 15"}},
+		"I9 more posted than used":     {plant: func(b *books) { entry(b, 12, "settle").Amount = usd(t, 112) }, want: []string{"I9 12"}},
+		"I2 one token for two":         {plant: func(b *books) { pay(b, 9).Instrument = pay(b, 4).Instrument }, want: []string{"I2 9|I2 4"}},
+		"I2 a token of a failed one":   {plant: func(b *books) { pay(b, 9).Instrument = pay(b, 7).Instrument }},
+		"I5 settlement not posted":     {plant: func(b *books) { drop(b, 1, "settle") }, want: []string{"I5 1"}},
+		"I5 delivery not posted":       {plant: func(b *books) { drop(b, 2, "deliver") }, want: []string{"I5 2"}},
+		"I5 duty not posted":           {plant: func(b *books) { drop(b, 3, "refund_due") }, want: []string{"I5 3"}},
+		"I5 refund not posted":         {plant: func(b *books) { drop(b, 4, "refund") }, want: []string{"I5 4"}},
+		"I5 review without its duty":   {plant: func(b *books) { drop(b, 6, "refund_due") }, want: []string{"I5 6"}},
+		"I5 posted, not settled":       {plant: func(b *books) { pay(b, 1).State, pay(b, 1).SettledAt = payment.StateFailed, time.Time{} }, want: []string{"I5 1"}},
+		"I5 posted, not delivered":     {plant: func(b *books) { pay(b, 2).Delivery = payment.DeliveryOpen }, want: []string{"I5 2"}},
+		"I5 an entry nobody knows":     {plant: func(b *books) { entry(b, 1, "settle").Kind = "gift" }, want: []string{"I5 1"}},
+		"I5 forgotten":                 {plant: func(b *books) { pay(b, 1).WindowEnds = now.Add(-2 * time.Minute) }, want: []string{"I5 1"}},
+		"I5 not yet forgotten":         {plant: func(b *books) { pay(b, 1).WindowEnds = now.Add(-30 * time.Second) }},
+		"I5 late, but being served":    {plant: func(b *books) { pay(b, 1).WindowEnds, pay(b, 1).LeaseUntil = now.Add(-2*time.Minute), now }},
+		"I6 dispute not posted":        {plant: func(b *books) { drop(b, 10, "dispute") }, want: []string{"I6 "}},
+		"I6 flag without an entry":     {plant: func(b *books) { pay(b, 2).Disputed = true }, want: []string{"I6 "}},
+		"I6 posted to another rail":    {plant: func(b *books) { entry(b, 1, "settle").Debit = "receivable:other" }, want: []string{"I6 "}},
+		"I7 onto itself":               {plant: func(b *books) { entry(b, 2, "deliver").Credit = payment.AccountUndelivered }, want: []string{"I7 2"}},
+		"I7 nothing":                   {plant: func(b *books) { entry(b, 1, "settle").Amount = usd(t, 0) }, want: []string{"I7 1"}},
+		"I7 less than nothing":         {plant: func(b *books) { entry(b, 1, "settle").Amount = usd(t, -101) }, want: []string{"I7 1"}},
+		"I7 twice":                     {plant: func(b *books) { b.entries = append(b.entries, *entry(b, 1, "settle")) }, want: []string{"I7 1", "I8 "}},
+		"I7 of nobody":                 {plant: func(b *books) { b.pays = b.pays[:len(b.pays)-1] }, want: []string{"I7 15"}},
+		"I8 liability of a delivered":  {plant: func(b *books) { entry(b, 2, "deliver").Debit = payment.AccountRevenue + "2" }, want: []string{"I8 "}},
+		"I8 duty to another account":   {plant: func(b *books) { entry(b, 3, "refund_due").Credit = "pocket" }, want: []string{"I8 "}},
+		"I9 other amount posted":       {plant: func(b *books) { entry(b, 1, "settle").Amount = usd(t, 1) }, want: []string{"I9 1", "I8 ", "I6 "}},
+		"I9 other amount stored":       {plant: func(b *books) { pay(b, 2).Amount = usd(t, 1) }, want: []string{"I9 2"}},
+		"I9 no reference":              {plant: func(b *books) { pay(b, 1).Reference = "" }, want: []string{"I9 1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := good()

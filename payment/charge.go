@@ -321,7 +321,7 @@ func (p *Processor) rejoin(ctx context.Context, m Method, pay Payment, hold bool
 		return Payment{}, p.refusal(pay, Outcome{})
 	case pay.Held && !can:
 		return Payment{}, p.refusal(pay, Outcome{}) // recovery hands it to a person
-	case pay.Held && pay.State == StatePending && !(hold && pay.Redeliver):
+	case pay.Held && pay.State == StatePending && (!hold || !pay.Redeliver):
 		// Whether its request ran before its owner died is not known, and it must not run
 		// twice; or nobody asks for a payment that is held. Recovery releases it, and
 		// then the credential may begin again.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +24,8 @@ import (
 // nothing runs twice that must not, and in the end every payment has its one fate.
 func TestProperty_AnyInterleaving(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		newModel(t, paymenttest.NewStore(), func(what string, n int) int { return rapid.IntRange(0, n-1).Draw(t, what) }).run(50)
+		// One after the other in recovery, so that a failure can be told again.
+		newModel(t, paymenttest.NewStore(), 1, func(what string, n int) int { return rapid.IntRange(0, n-1).Draw(t, what) }).run(60)
 	})
 }
 
@@ -37,7 +39,7 @@ func TestProperty_AnyInterleavingOnDisk(t *testing.T) {
 			}
 			defer store.Close()
 			r := rand.New(rand.NewPCG(seed, 1))
-			newModel(t, store, func(_ string, n int) int { return r.IntN(n) }).run(60)
+			newModel(t, store, 8, func(_ string, n int) int { return r.IntN(n) }).run(80)
 		})
 	}
 }
@@ -61,6 +63,8 @@ type model struct {
 	procs [2]*proc
 	runs  map[string]int // executions of what must not run twice
 	ended map[string]bool
+
+	recoveries int
 }
 
 type proc struct {
@@ -74,9 +78,9 @@ const (
 	tokens     = 3
 )
 
-func newModel(c check, s payment.Store, pick func(string, int) int) *model {
+func newModel(c check, s payment.Store, recoveries int, pick func(string, int) int) *model {
 	m := &model{
-		check: c, pick: pick, real: s, store: &tap{Store: s},
+		check: c, pick: pick, recoveries: recoveries, real: s, store: &tap{Store: s},
 		rail: &paymenttest.Method{}, runs: map[string]int{}, ended: map[string]bool{},
 		// Far ahead of the wall clock, by which patience is counted: nobody waits.
 		now: time.Date(2140, 1, 1, 0, 0, 0, 0, time.UTC),
@@ -92,7 +96,7 @@ func (m *model) boot(i int) {
 	next := &proc{}
 	p, err := payment.New(m.Context(), payment.Config{
 		Store: m.store, Methods: []payment.Method{m.rail}, Key: sealKey, Owner: fmt.Sprintf("proc-%d", i),
-		Backoff: 10, Now: func() time.Time { return m.now },
+		Backoff: 10, Recoveries: m.recoveries, Now: func() time.Time { return m.now },
 		Point: func(name string) {
 			if next.dies == name {
 				panic(crash{})
@@ -107,7 +111,10 @@ func (m *model) boot(i int) {
 }
 
 func (m *model) run(steps int) {
-	acts := []func(i int){m.charge, m.charge, m.charge, m.serve, m.serve, m.deliver, m.deliver, m.fail, m.refund, m.recover, m.recover, m.pass, m.webhook, m.pause, m.dispute}
+	acts := []func(i int){
+		m.charge, m.charge, m.charge, m.serve, m.serve, m.deliver, m.deliver, m.deliver, m.fail, m.refund,
+		m.recover, m.recover, m.pass, m.webhook, m.pause, m.dispute, m.refundFailed,
+	}
 	for range steps {
 		i := m.pick("process", 2)
 		m.faults(i)
@@ -135,6 +142,16 @@ func (m *model) faults(i int) {
 	if n := m.pick("charge fault", 2*len(outs)); n < len(outs) {
 		m.rail.Script("charge", outs[n])
 	}
+	// Of the two that take money, one is asked in a step.
+	if n := m.pick("capture fault", 2*len(outs)); n < len(outs) {
+		m.rail.Script("capture", outs[n])
+	}
+	if n := m.pick("hold fault", 12); n < len(outs) {
+		m.rail.Script("hold", outs[n])
+	}
+	if n := m.pick("release fault", 8); n < 2 {
+		m.rail.Script("release", []paymenttest.Reply{outs[0], outs[2]}[n])
+	}
 	if n := m.pick("lookup fault", 8); n < 3 {
 		m.rail.Script("lookup", []paymenttest.Reply{outs[0], outs[2], {Outcome: payment.Outcome{Class: payment.OutcomeNone}}}[n])
 	}
@@ -148,15 +165,15 @@ func (m *model) faults(i int) {
 		points := payment.CrashPoints()
 		m.procs[i].dies = points[m.pick("point", len(points))]
 	}
-	left, lost := m.pick("store faults", 3), m.pick("store answer lost", 2) == 0
-	if m.pick("store fails", 3) > 0 {
-		left = 0
+	var left atomic.Int64
+	lost := m.pick("store answer lost", 2) == 0
+	if n := m.pick("store faults", 3); m.pick("store fails", 3) == 0 {
+		left.Store(int64(n))
 	}
 	fault := func(_ context.Context, _ payment.Payment, run func() error) error {
-		if left == 0 {
+		if left.Add(-1) < 0 {
 			return run()
 		}
-		left--
 		if lost {
 			if err := run(); err != nil {
 				return err
@@ -181,6 +198,10 @@ func (m *model) answer(what string, err error) {
 func (m *model) charge(i int) {
 	c := m.credential(m.pick("challenge", challenges), m.pick("token", tokens))
 	redeliver := m.pick("may run again", 2) == 0
+	if c.Offer.Hold {
+		m.hold(i, c, redeliver)
+		return
+	}
 	pay, err := m.procs[i].Charge(m.Context(), c, entitlement(redeliver))
 	m.answer("charge", err)
 	if err == nil && (pay.State != payment.StateSettled || pay.CredentialHash != c.Hash) {
@@ -188,8 +209,37 @@ func (m *model) charge(i int) {
 	}
 }
 
+// hold begins a payment whose request runs before its money is taken.
+func (m *model) hold(i int, c payment.Credential, redeliver bool) {
+	pay, err := m.procs[i].Hold(m.Context(), c, entitlement(redeliver))
+	m.answer("hold", err)
+	if err != nil {
+		return
+	}
+	if pay.CredentialHash != c.Hash || pay.Payer != c.Payer || pay.State != payment.StateSettled && (pay.State != payment.StatePending || !pay.Held) {
+		m.Errorf("hold gave %s/%s of credential %s to %s", pay.State, pay.Delivery, pay.CredentialHash, c.Hash)
+	}
+	if pay.State == payment.StatePending {
+		m.procs[i].serving = append(m.procs[i].serving, pay)
+		m.ran(pay)
+	}
+}
+
+// ran counts an execution at the upstream.
+func (m *model) ran(pay payment.Payment) {
+	if pay.Redeliver {
+		return
+	}
+	if m.runs[pay.ID]++; m.runs[pay.ID] > 1 {
+		m.Errorf("I10: %s ran %d times", pay.ID, m.runs[pay.ID])
+	}
+}
+
 func (m *model) credential(challenge, token int) payment.Credential {
 	c := credential(m, challenge, fmt.Sprintf("tok_%d", token))
+	if challenge%2 == 1 {
+		c = holding(m, challenge, fmt.Sprintf("tok_%d", token))
+	}
 	// Challenges end after a while; there are always fresh ones.
 	epoch := m.now.Unix() / 3600
 	c.ChallengeID += fmt.Sprintf("-%d", epoch)
@@ -220,11 +270,7 @@ func (m *model) serve(i int) {
 		return
 	}
 	m.procs[i].serving = append(m.procs[i].serving, got)
-	if !pay.Redeliver {
-		if m.runs[pay.ID]++; m.runs[pay.ID] > 1 {
-			m.Errorf("I10: %s ran %d times", pay.ID, m.runs[pay.ID])
-		}
-	}
+	m.ran(pay)
 }
 
 func (m *model) take(i int) (payment.Payment, bool) {
@@ -239,13 +285,42 @@ func (m *model) take(i int) (payment.Payment, bool) {
 }
 
 func (m *model) deliver(i int) {
-	if pay, ok := m.take(i); ok {
+	pay, ok := m.take(i)
+	switch {
+	case !ok:
+	case pay.State == payment.StatePending:
+		amount := usd(m, int64(m.pick("used", 4)*50)) // nothing, a part, all of it
+		after, err := m.procs[i].Capture(m.Context(), pay, amount)
+		m.answer("capture", err)
+		if err == nil && after.State == payment.StateSettled {
+			if after.Amount != amount {
+				m.Errorf("%s was captured for %s", after.Amount, amount)
+			}
+			m.procs[i].serving = append(m.procs[i].serving, after)
+		} else if err == nil && !amount.IsZero() {
+			m.Errorf("capture of %s gave %s/%s", amount, after.State, after.Delivery)
+		}
+	default:
 		m.answer("delivered", m.procs[i].Delivered(m.Context(), pay, "rcpt"))
 	}
 }
 
+// refundFailed brings word that a bank sent a refund back, or old word of that.
+func (m *model) refundFailed(i int) {
+	if pay, ok := m.stored(); ok {
+		_, err := m.procs[i].RefundFailed(m.Context(), pay.ID, pay.RefundReference, "bank")
+		m.answer("refund failed", err)
+	}
+}
+
 func (m *model) fail(i int) {
-	if pay, ok := m.take(i); ok {
+	pay, ok := m.take(i)
+	switch {
+	case !ok:
+	case pay.State == payment.StatePending:
+		_, err := m.procs[i].Release(m.Context(), pay, "upstream")
+		m.answer("release", err)
+	default:
 		_, err := m.procs[i].Undelivered(m.Context(), pay, pay.Redeliver, "upstream")
 		m.answer("undelivered", err)
 	}
@@ -275,7 +350,7 @@ func (m *model) webhook(i int) {
 	if !ok || m.rail.Charges(pay.Key) == 0 {
 		return
 	}
-	_, err := m.procs[i].Resolve(m.Context(), pay.ID, payment.Outcome{Class: payment.OutcomeSucceeded, Reference: "ch_" + pay.Key, Amount: pay.Amount})
+	_, err := m.procs[i].Resolve(m.Context(), pay.ID, payment.Outcome{Class: payment.OutcomeSucceeded, Reference: "ch_" + pay.Key, Amount: m.rail.Taken(pay.Key)})
 	m.answer("resolve", err)
 }
 
@@ -312,7 +387,7 @@ func (m *model) sound(end bool) {
 	if err != nil {
 		m.Fatalf("list: %v", err)
 	}
-	charges, settled, refunded := 0, 0, 0
+	charges, settled, refunded, failed := 0, 0, 0, 0
 	for _, p := range all {
 		n := m.rail.Charges(p.Key)
 		charges += n
@@ -321,20 +396,21 @@ func (m *model) sound(end bool) {
 		}
 		if !p.SettledAt.IsZero() {
 			settled++
-			if n != 1 {
-				m.Errorf("%s is %s but the rail has %d charges", p.ID, p.State, n)
+			if n != 1 || m.rail.Taken(p.Key) != p.Amount {
+				m.Errorf("%s is %s for %s but the rail has %d charges of %s", p.ID, p.State, p.Amount, n, m.rail.Taken(p.Key))
 			}
 		}
 		if (p.State == payment.StateFailed || p.State == payment.StateVoided) && n != 0 {
 			m.Errorf("%s is %s but the rail has %d charges", p.ID, p.State, n)
 		}
+		failed += p.RefundsFailed
 		if p.State == payment.StateRefunded {
 			refunded++
 		}
 		if end && !p.Terminal() {
 			m.Errorf("%s is still %s/%s (%s)", p.ID, p.State, p.Delivery, p.Reason)
 		}
-		if m.ended[p.ID] && !p.Terminal() {
+		if m.ended[p.ID] && !p.Terminal() && p.RefundsFailed == 0 {
 			m.Errorf("%s came back from its end to %s/%s", p.ID, p.State, p.Delivery)
 		}
 		if p.State == payment.StateRefunded || p.State == payment.StateVoided || p.State == payment.StateFailed {
@@ -342,11 +418,11 @@ func (m *model) sound(end bool) {
 		}
 	}
 	total, back := m.rail.Total()
-	if total != charges || back < refunded {
-		m.Errorf("the rail has %d charges and %d refunds; the books know %d and %d", total, back, charges, refunded)
+	if total != charges || back < refunded+failed {
+		m.Errorf("the rail has %d charges and %d refunds; the books know %d and %d", total, back, charges, refunded+failed)
 	}
-	if end && back > settled {
-		m.Errorf("%d refunds of %d settlements", back, settled)
+	if end && back > settled+failed {
+		m.Errorf("%d refunds of %d settlements, of which %d came back", back, settled, failed)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -410,4 +411,32 @@ func (s *flaky) SetSetting(ctx context.Context, name, value string) error {
 		return err
 	}
 	return s.Store.SetSetting(ctx, name, value)
+}
+
+// TestRecoverySideBySide: an account that does not answer holds up a few, not all.
+func TestRecoverySideBySide(t *testing.T) {
+	inTime(t, func(w *world) {
+		const n = 40
+		p := w.processor(nil)
+		for i := range n {
+			w.rail.Script("charge", always(99, paymenttest.Reply{Outcome: unknown(), Moves: true})...)
+			_, err := p.Charge(w.Context(), credential(w, i, fmt.Sprintf("tok_%d", i)), entitlement(true))
+			wantKind(w, err, payment.KindPending)
+			w.rail.Heal()
+		}
+		var now, most atomic.Int64
+		w.rail.Script("lookup", always(n, paymenttest.Reply{Delay: 10 * time.Second, Hook: func(context.Context, payment.Payment) {
+			if at := now.Add(1); at > most.Load() {
+				most.Store(at)
+			}
+			time.Sleep(time.Second)
+			now.Add(-1)
+		}})...)
+		start := time.Now()
+		w.recover(p, false, n)
+		if took := time.Since(start); took != 5*11*time.Second || most.Load() != 8 {
+			w.Errorf("%d payments took %s, up to %d at once", n, took, most.Load())
+		}
+		w.clean(n, 0)
+	})
 }
