@@ -62,20 +62,22 @@ func (x *exchange) hold(pay payment.Payment, d payment.Dialect, key string) {
 
 // end decides about an answer that was kept back to its end.
 func (w *heldWriter) end(aborted bool) {
-	length := int64(-1)
-	if n, err := strconv.ParseInt(w.head.Get("Content-Length"), 10, 64); err == nil {
-		length = n
-	}
 	switch {
 	case w.said == 0, !w.ran:
 		w.release("upstream_failed")
 	case !w.x.route.accepts(w.said) && !readable(w.said):
 		w.release("upstream_" + strconv.Itoa(w.said))
-	case aborted, length >= 0 && length != int64(w.buffer.Len()) && hasBody(w.x.c.Method, w.said):
+	case aborted, !w.whole():
 		w.release("upstream_cut_off")
 	default:
 		w.open()
 	}
+}
+
+// whole reports whether an answer that was kept back is as long as it says.
+func (w *heldWriter) whole() bool {
+	n, err := strconv.ParseInt(w.head.Get("Content-Length"), 10, 64)
+	return err != nil || n == int64(w.buffer.Len()) || !hasBody(w.x.c.Method, w.said)
 }
 
 func hasBody(method string, status int) bool {
@@ -200,6 +202,8 @@ func (w *heldWriter) Write(b []byte) (int, error) {
 	switch {
 	case w.stage == opened:
 		return w.deliveryWriter.Write(b)
+	case w.stage == shut && !w.wanted():
+		return 0, errNotTaken
 	case w.x.c.Method == http.MethodHead:
 		return len(b), nil
 	case int64(w.buffer.Len()+len(b)) <= w.x.g.cfg.Limits.Answer && !w.overflow:
@@ -209,10 +213,17 @@ func (w *heldWriter) Write(b []byte) (int, error) {
 		return w.deliveryWriter.Write(b)
 	}
 	w.overflow, w.buffer = true, bytes.Buffer{}
-	if w.stage == shut {
-		return 0, errNotTaken
-	}
 	return len(b), nil // the gate answers in the handler's place
+}
+
+// wanted reports whether an answer that was not paid for may still be: it may not
+// be known what became of the money, and the request must not run again.
+func (w *heldWriter) wanted() bool {
+	if w.why == nil || w.overflow || w.x.route.idempotent(w.x.c.Method) {
+		return false
+	}
+	pe, ok := errors.AsType[*payment.Error](w.why)
+	return !ok || pe.Kind.Unsettled()
 }
 
 // Flush implements [http.Flusher]: what is flushed is meant to be seen now.
@@ -254,7 +265,7 @@ func (x *exchange) released() {
 // may still be, the answer of a request that must not run twice is kept for it.
 func (x *exchange) notTaken(w *heldWriter, key string, aborted bool) {
 	clear(x.w.Header())
-	if pe, ok := errors.AsType[*payment.Error](w.why); (!ok || pe.Kind.Unsettled()) && !aborted && !w.overflow && !x.route.idempotent(x.c.Method) {
+	if w.wanted() && !aborted && w.whole() {
 		x.g.keepUnpaid(key, w.pay.ID, &answer{status: w.said, header: w.head, body: w.buffer.Bytes(), amount: w.amount})
 	}
 	x.refuse(w.why)
