@@ -1,6 +1,7 @@
 package x402_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"testing"
 
@@ -34,8 +35,11 @@ func BenchmarkCredential(b *testing.B) {
 	d := compile(b, protocol(b, nil), link(100), stable(10000))
 	asked := challenge(b, d)
 	for name, r := range map[string]*http.Request{
-		"v2": signed(answer(asked, 1, authorization(10000, nil))),
-		"v1": request(x402.HeaderPaymentV1, encode(answerV1(authorization(10000, nil)))),
+		"v2": signed(x402.PaymentPayload{
+			Version: 2, Resource: &asked.Resource, Accepted: asked.Accepts[1], Payload: must(json.Marshal(authorization(10000, nil))),
+		}),
+		"v2, members in another order": signed(answer(asked, 1, authorization(10000, nil))),
+		"v1":                           request(x402.HeaderPaymentV1, encode(answerV1(authorization(10000, nil)))),
 	} {
 		b.Run(name, func(b *testing.B) {
 			s := scope()

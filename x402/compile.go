@@ -24,6 +24,7 @@ var ErrTooLarge = errors.New("challenge is too large for a header")
 type entry struct {
 	offer payment.Offer
 	need  PaymentRequirements
+	raw   []byte // need, as most clients copy it
 	kind  proofKind
 	// Of a transfer or permit.
 	asset, payTo, facilitator evm.Address
@@ -52,6 +53,9 @@ func (p *Protocol) Compile(_ string, offers []payment.Offer) (payment.Dialect, e
 		e, err := p.state(o)
 		if err != nil {
 			continue
+		}
+		if e.raw, err = marshal(e.need); err != nil {
+			return nil, err
 		}
 		d.entries = append(d.entries, e)
 		kept, needs = append(kept, o), append(needs, e.need)

@@ -1,6 +1,7 @@
 package x402
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -15,32 +16,71 @@ type member struct {
 }
 
 // readObject fills members by their exact names. A name that differs only in case is
-// refused: another reader may take it for the real one.
+// refused, as is one that comes twice: another reader may take it for the real one.
+// data is JSON by its grammar.
 func readObject(data []byte, members ...member) error {
-	var byName map[string]json.RawMessage
-	if err := json.Unmarshal(data, &byName); err != nil || byName == nil {
-		return fmt.Errorf("%w: not an object", ErrJSON)
-	}
-	for _, m := range members {
-		raw, ok := byName[m.name]
-		delete(byName, m.name)
-		switch {
-		case !ok || string(raw) == "null":
-			if m.needed {
-				return fmt.Errorf("%w: no %s", ErrJSON, m.name)
+	var seen uint64 // by the place in members
+	err := walk(data, func(name string, value []byte) error {
+		for i, m := range members {
+			if m.name != name {
+				if strings.EqualFold(name, m.name) {
+					return fmt.Errorf("%w: case variant of %s", ErrJSON, m.name)
+				}
+				continue
 			}
-		case json.Unmarshal(raw, m.into) != nil:
-			return fmt.Errorf("%w: %s", ErrJSON, m.name)
+			if seen&(1<<i) != 0 {
+				return fmt.Errorf("%w: %s is given twice", ErrJSON, name)
+			}
+			seen |= 1 << i
+			if string(value) == "null" {
+				if m.needed {
+					return fmt.Errorf("%w: no %s", ErrJSON, name)
+				}
+				return nil
+			}
+			if !fill(m.into, value) {
+				return fmt.Errorf("%w: %s", ErrJSON, name)
+			}
+			return nil
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	for name := range byName {
-		for _, m := range members {
-			if strings.EqualFold(name, m.name) {
-				return fmt.Errorf("%w: case variant of %s", ErrJSON, m.name)
-			}
+	for i, m := range members {
+		if m.needed && seen&(1<<i) == 0 {
+			return fmt.Errorf("%w: no %s", ErrJSON, m.name)
 		}
 	}
 	return nil
+}
+
+// fill reads one value.
+func fill(into any, value []byte) bool {
+	switch to := into.(type) {
+	case *json.RawMessage:
+		*to = bytes.Clone(value)
+		return true
+	case *string:
+		s, ok := unquote(value)
+		*to = s
+		return ok
+	}
+	return json.Unmarshal(value, into) == nil
+}
+
+// unquote reads a string; most have no escapes.
+func unquote(raw []byte) (string, bool) {
+	if len(raw) < 2 || raw[0] != '"' {
+		return "", false
+	}
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : len(raw)-1]), true
+	}
+	var s string
+	err := json.Unmarshal(raw, &s)
+	return s, err == nil
 }
 
 // needObject is for members that are kept as they came.

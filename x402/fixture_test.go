@@ -4,9 +4,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math/big"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -124,7 +124,7 @@ func challenge(t testing.TB, d payment.Dialect) x402.PaymentRequired {
 // payerKey is of nobody.
 func payerKey() evm.Key { return must(evm.ParseKey("0x" + strings.Repeat("11", 32))) }
 
-func seconds(t time.Time) string { return fmt.Sprint(t.Unix()) }
+func seconds(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
 // authorization is a payload that pays units, signed.
 func authorization(units int64, change func(object)) object {
@@ -136,7 +136,7 @@ func authorization(units int64, change func(object)) object {
 	out := object{
 		"signature": payerKey().Sign(a.Digest(d)).String(),
 		"authorization": object{
-			"from": a.From.Checksum(), "to": payTo, "value": fmt.Sprint(units), "validAfter": "0",
+			"from": a.From.Checksum(), "to": payTo, "value": strconv.FormatInt(units, 10), "validAfter": "0",
 			"validBefore": a.ValidBefore.String(), "nonce": a.Nonce.String(),
 		},
 	}
@@ -149,7 +149,7 @@ func authorization(units int64, change func(object)) object {
 func permission(units int64, change func(object)) object {
 	out := object{
 		"deadline": seconds(began.Add(5 * time.Minute)), "from": payerKey().Address().Checksum(), "nonce": "7",
-		"permitted": object{"amount": fmt.Sprint(units), "token": asset}, "spender": evm.PermitUpto.Spender().Checksum(),
+		"permitted": object{"amount": strconv.FormatInt(units, 10), "token": asset}, "spender": evm.PermitUpto.Spender().Checksum(),
 		"witness": object{"facilitator": helper, "to": payTo, "validAfter": "0"},
 	}
 	if change != nil {

@@ -23,7 +23,10 @@ func FuzzDecode(f *testing.F) {
 	asked := challenge(f, d)
 	for _, v := range []any{
 		asked, answer(asked, 1, authorization(10000, nil)), answer(asked, 2, permission(1, nil)), answerV1(authorization(10000, nil)),
-		x402.SettleResponse{Success: true, Transaction: "0x1", Network: network}, object{}, object{"success": "true"}, object{"kinds": []any{object{}}},
+		x402.SettleResponse{Success: true, Transaction: "0x1", Network: network},
+		object{},
+		object{"success": "true"},
+		object{"kinds": []any{object{}}},
 	} {
 		f.Add(must(json.Marshal(v)))
 	}
@@ -43,6 +46,18 @@ func FuzzDecode(f *testing.F) {
 					t.Errorf("%T is filled and refused", one)
 				}
 				continue
+			}
+			if s, ok := one.(*x402.SettleResponse); ok {
+				// Read as everybody else reads it.
+				var loose map[string]any
+				if err := json.Unmarshal(data, &loose); err != nil || loose["success"] != s.Success {
+					t.Errorf("%q reads as %+v, %v", data, s, err)
+				}
+				for name, got := range map[string]string{"transaction": s.Transaction, "network": s.Network, "payer": s.Payer, "errorReason": s.ErrorReason} {
+					if want, _ := loose[name].(string); want != got {
+						t.Errorf("%s of %q is %q", name, data, got)
+					}
+				}
 			}
 			again, err := x402.Encode(one)
 			if err != nil {
@@ -88,7 +103,8 @@ func FuzzCredential(f *testing.F) {
 	asked := challenge(f, d)
 	for _, v := range []any{
 		answer(asked, 0, object{"token": "spt_1", "paymentId": "p"}), answer(asked, 1, authorization(10000, nil)),
-		answer(asked, 2, permission(20000, nil)), answerV1(authorization(10000, nil)), object{"x402Version": 2},
+		answer(asked, 2, permission(20000, nil)), answerV1(authorization(10000, nil)),
+		object{"x402Version": 2},
 	} {
 		f.Add(must(json.Marshal(v)), true)
 		f.Add(must(json.Marshal(v)), false)

@@ -3,6 +3,7 @@ package x402
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strconv"
 )
 
@@ -12,47 +13,59 @@ import (
 //
 // accepted is JSON that was checked to be readable in one way only.
 func Match(offered PaymentRequirements, accepted json.RawMessage) bool {
-	var got map[string]json.RawMessage
-	if json.Unmarshal(accepted, &got) != nil {
-		return false
-	}
-	for _, m := range [...]struct{ name, want string }{
+	texts := [...]struct{ name, want string }{
 		{"scheme", offered.Scheme},
 		{"network", offered.Network},
 		{"amount", offered.Amount},
 		{"asset", offered.Asset},
 		{"payTo", offered.PayTo},
-	} {
-		var s *string
-		if json.Unmarshal(got[m.name], &s) != nil || s == nil || *s != m.want {
-			return false
+	}
+	var extra json.RawMessage
+	seen := map[string]bool{}
+	err := walk(accepted, func(name string, value []byte) error {
+		if seen[name] {
+			return errKind
 		}
-		delete(got, m.name)
-	}
-	if !sameJSON(got["maxTimeoutSeconds"], []byte(strconv.FormatInt(offered.MaxTimeoutSeconds, 10))) {
-		return false
-	}
-	delete(got, "maxTimeoutSeconds")
-	extra := got["extra"]
-	delete(got, "extra")
-	return len(got) == 0 && contains(extra, offered.Extra, nil)
+		seen[name] = true
+		switch name {
+		case "extra":
+			extra = value
+			return nil
+		case "maxTimeoutSeconds":
+			if !sameJSON(value, []byte(strconv.FormatInt(offered.MaxTimeoutSeconds, 10))) {
+				return errKind
+			}
+			return nil
+		}
+		for _, m := range texts {
+			if m.name == name {
+				if s, ok := unquote(value); ok && s == m.want {
+					return nil
+				}
+				break
+			}
+		}
+		return errKind
+	})
+	delete(seen, "extra")
+	return err == nil && len(seen) == len(texts)+1 && contains(extra, offered.Extra, nil)
 }
 
 // contains reports whether the object has all the members with the same values,
 // except those named in dynamic. Nothing and null are an object without members.
 func contains(object json.RawMessage, members map[string]json.RawMessage, dynamic []string) bool {
-	var got map[string]json.RawMessage
-	if len(object) > 0 && json.Unmarshal(object, &got) != nil {
-		return false
-	}
-next:
-	for name, want := range members {
-		for _, d := range dynamic {
-			if name == d {
-				continue next
-			}
+	got := make(map[string]json.RawMessage, len(members))
+	if len(object) > 0 && string(object) != "null" {
+		err := walk(object, func(name string, value []byte) error {
+			got[name] = value
+			return nil
+		})
+		if err != nil {
+			return false
 		}
-		if raw, ok := got[name]; !ok || !sameJSON(raw, want) {
+	}
+	for name, want := range members {
+		if raw, ok := got[name]; !slices.Contains(dynamic, name) && (!ok || !sameJSON(raw, want)) {
 			return false
 		}
 	}

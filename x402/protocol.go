@@ -1,6 +1,7 @@
 package x402
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
@@ -145,7 +146,7 @@ func (d *dialect) find(m *message) *entry {
 	for i := range d.entries {
 		e := &d.entries[i]
 		switch {
-		case m.version == V2 && Match(e.need, m.accepted):
+		case m.version == V2 && (bytes.Equal(e.raw, m.accepted) || Match(e.need, m.accepted)):
 			return e
 		case m.version == V1 && e.v1 != "" && e.need.Scheme == m.scheme && e.need.Network == m.network:
 			return e

@@ -383,17 +383,20 @@ func TestReceipt(t *testing.T) {
 		{
 			"version 2", x402.HeaderResponse,
 			payment.Payment{ChallengeID: "x402_a", Method: "facilitator", Network: network, Reference: "0xabc", Payer: "0x1", Amount: amount(10000, "USDC", 6)},
-			"a.b.c", x402.SettleResponse{Success: true, Transaction: "0xabc", Network: network, Payer: "0x1", Amount: "10000"},
+			"a.b.c",
+			x402.SettleResponse{Success: true, Transaction: "0xabc", Network: network, Payer: "0x1", Amount: "10000"},
 		},
 		{
 			"version 1", x402.HeaderResponseV1,
 			payment.Payment{ChallengeID: "x402v1_a", Method: "facilitator", Network: network, Reference: "0xabc", Payer: "0x1", Amount: amount(10000, "USDC", 6)},
-			"", x402.SettleResponse{Success: true, Transaction: "0xabc", Network: "base-sepolia", Payer: "0x1", Amount: "10000"},
+			"",
+			x402.SettleResponse{Success: true, Transaction: "0xabc", Network: "base-sepolia", Payer: "0x1", Amount: "10000"},
 		},
 		{
 			"a processor", x402.HeaderResponse,
 			payment.Payment{ChallengeID: "x402_a", Method: "stripe", Reference: "pi_1", Amount: amount(100, "USD", 2)},
-			"", x402.SettleResponse{Success: true, Transaction: "pi_1", Network: "stripe:test", Amount: "100"},
+			"",
+			x402.SettleResponse{Success: true, Transaction: "pi_1", Network: "stripe:test", Amount: "100"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -110,7 +110,10 @@ func (s stablecoin) Credential(r *http.Request, sc payment.Scope, now time.Time)
 	if err := json.Unmarshal(c.Payload, &p); err != nil {
 		return c, err
 	}
-	digest, nonce := evm.Hash{}, ""
+	var (
+		digest evm.Hash
+		nonce  string
+	)
 	if p.Payload.Permit != nil {
 		digest, nonce = p.Payload.Permit.digest(), p.Payload.Permit.Nonce
 	} else {
