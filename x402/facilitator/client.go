@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// maxBody bounds what is sent.
-const maxBody = 64 << 10
-
 // maxRetryAfter bounds what an answer may ask for.
 const maxRetryAfter = time.Hour
 
@@ -97,10 +94,10 @@ func (c *Client) post(ctx context.Context, name, path string, body []byte) (Repl
 	switch {
 	case !ok:
 		return Reply{}, &CallError{Err: ErrEndpoint}
-	case len(body) == 0 || len(body) > maxBody:
+	case len(body) == 0 || len(body) > maxMessage:
 		return Reply{}, &CallError{Err: ErrBody}
 	}
-	return c.call(ctx, e, http.MethodPost, path, body, maxReply)
+	return c.call(ctx, e, http.MethodPost, path, body, maxMessage)
 }
 
 // call makes one attempt. It goes to the transport directly: no redirect is followed,

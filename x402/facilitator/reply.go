@@ -9,8 +9,8 @@ import (
 	"paywall/x402"
 )
 
-// maxReply bounds what is read of an answer to /verify and /settle.
-const maxReply = 64 << 10
+// maxMessage bounds a body of /verify and /settle, asked and answered.
+const maxMessage = 64 << 10
 
 // Reply is what a facilitator answered, whatever its status: refusals come with 200
 // and with others.
@@ -33,7 +33,7 @@ func (r Reply) LogValue() slog.Value {
 // document that cannot be read in one way only, or without a boolean `success`,
 // decides nothing. Neither does the status, which is the caller's to judge.
 func ParseSettle(r Reply) (resp x402.SettleResponse, ok bool) {
-	if !parse(r.Body, maxReply, &resp) {
+	if !read(r.Body, &resp) {
 		return x402.SettleResponse{}, false
 	}
 	return resp, true
@@ -42,15 +42,15 @@ func ParseSettle(r Reply) (resp x402.SettleResponse, ok bool) {
 // ParseVerify reads an answer to /verify, as [ParseSettle] does one to /settle: the
 // boolean is `isValid`.
 func ParseVerify(r Reply) (resp x402.VerifyResponse, ok bool) {
-	if !parse(r.Body, maxReply, &resp) {
+	if !read(r.Body, &resp) {
 		return x402.VerifyResponse{}, false
 	}
 	return resp, true
 }
 
-// parse reads one of the types of package x402, which take their members by exact
+// read reads one of the types of package x402, which take their members by exact
 // names and types.
-func parse(data []byte, limit int, into json.Unmarshaler) bool {
-	limits := strictjson.Limits{Bytes: limit, String: limit, Members: 256}
+func read(data []byte, into json.Unmarshaler) bool {
+	limits := strictjson.Limits{Bytes: maxMessage, String: maxMessage, Members: 256}
 	return strictjson.Check(data, limits) == nil && json.Unmarshal(data, into) == nil
 }
