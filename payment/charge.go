@@ -321,10 +321,10 @@ func (p *Processor) rejoin(ctx context.Context, m Method, pay Payment, hold bool
 		return Payment{}, p.refusal(pay, Outcome{})
 	case pay.Held && !can:
 		return Payment{}, p.refusal(pay, Outcome{}) // recovery hands it to a person
-	case pay.Held && pay.State == StatePending && (!hold || !pay.Redeliver):
+	case pay.Held && pay.State == StatePending && (!hold || !pay.Redeliver || strings.HasPrefix(pay.Reason, releasedPrefix)):
 		// Whether its request ran before its owner died is not known, and it must not run
-		// twice; or nobody asks for a payment that is held. Recovery releases it, and
-		// then the credential may begin again.
+		// twice; or it is being given up, or nobody asks for a payment that is held.
+		// Recovery releases it, and then the credential may begin again.
 		return Payment{}, p.refusal(pay, Outcome{})
 	}
 	// Whoever takes it first in this process has it: the payer or recovery.

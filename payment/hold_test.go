@@ -274,6 +274,30 @@ func TestHoldWithoutAnAnswer(t *testing.T) {
 	})
 }
 
+// TestGivenUpIsNotHeldAgain: a rail that has forgotten its promise, and whose word
+// of that was lost, is not asked for the same one again.
+func TestGivenUpIsNotHeldAgain(t *testing.T) {
+	inTime(t, func(w *world) {
+		p := w.processor(nil)
+		c := holding(w, 1, "tok_1")
+		pay := w.hold(p, c, true)
+		w.rail.Script("release", paymenttest.Reply{Outcome: unknown()})
+		_, err := p.Release(w.Context(), pay, "upstream_502")
+		wantKind(w, err, payment.KindPending)
+		_, err = p.Hold(w.Context(), c, entitlement(true))
+		wantKind(w, err, payment.KindPending)
+		if got := w.calls(); got != "hold release" {
+			w.Errorf("the rail was asked to %s", got)
+		}
+		w.recover(p, false, 1)
+		if pay := w.at(c, payment.StateVoided, payment.DeliveryNone); pay.Reason != "released:upstream_502" {
+			w.Errorf("reason %q", pay.Reason)
+		}
+		w.capture(p, w.hold(p, c, true), 150)
+		w.clean(1, 0)
+	})
+}
+
 func TestHoldFatalPauses(t *testing.T) {
 	inTime(t, func(w *world) {
 		p := w.processor(nil)

@@ -52,7 +52,9 @@ type Holder interface {
 	Method
 
 	// Hold makes sure that the money can be taken and takes none:
-	// [OutcomeSucceeded] is the promise, of p.Amount. Repeating it must be harmless.
+	// [OutcomeSucceeded] is the promise, of p.Amount. Repeating it must be harmless,
+	// and a repeat must tell how it is now: nobody serves on a promise that was
+	// given up since.
 	Hold(ctx context.Context, p Payment, in Intent) Outcome
 
 	// Capture takes p.Amount, which is the intent's amount or, of a metered offer,
