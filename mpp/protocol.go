@@ -105,6 +105,9 @@ func (p *Protocol) Compile(realm string, offers []payment.Offer) (payment.Dialec
 		d.header = PaymentAuthorization
 	}
 	for _, o := range offers {
+		if o.Protocol != "" && o.Protocol != p.Name() {
+			continue
+		}
 		request, err := offerRequest(o)
 		if err != nil {
 			continue

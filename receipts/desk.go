@@ -25,6 +25,7 @@ func (d Desk) Issue(p payment.Payment, pass payment.Pass) (token, id string, err
 	c := Claims{
 		PaymentID: p.ID, ID: "rcp_" + strings.TrimPrefix(p.ID, "pay_"),
 		Scope: ScopeOf(p.Scope), Amount: p.Amount, Method: p.Method, Reference: p.Reference,
+		Network: p.Network, Payer: p.Payer,
 	}
 	if c.Scope.Method == http.MethodHead {
 		c.Scope.Method = http.MethodGet // a HEAD is priced, and opened, as its GET

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"paywall/receipts"
 	"paywall/sandbox"
 	"paywall/wallet"
+	"paywall/x402/evm"
 )
 
 type demoCmd struct {
@@ -74,7 +76,11 @@ type demo struct {
 	ended   chan error
 }
 
-const demoProfile = "profile_test_demo"
+const (
+	demoProfile = "profile_test_demo"
+	demoNetwork = "eip155:84532"
+	demoPayee   = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"
+)
 
 const demoConfig = `listen: %[1]s
 public_url: http://%[1]s
@@ -83,6 +89,7 @@ store: sqlite:paywall.db
 keys: {challenge: "file:challenge.key", receipts: "file:receipts.pem", seal: "file:seal.key"}
 methods:
   stripe: {key: sk_test_demo, profile: ` + demoProfile + `, payment_method_types: [card, link], base_url: "http://%[3]s"}
+  facilitator: {network: "` + demoNetwork + `", pay_to: "` + demoPayee + `", url: "http://%[3]s/facilitator", node: "http://%[3]s/rpc/84532"}
 upstreams:
   api: {url: "http://%[4]s"}
 routes:
@@ -253,10 +260,17 @@ func (d *demo) tell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.verify(ctx, report); err != nil {
+	first, err := d.verify(ctx, report)
+	if err != nil {
 		return err
 	}
-	d.chapter(3, "It pays for a POST, and the processor's answer is lost on the way")
+	d.chapter(3, "Another agent pays for the same report with a stablecoin, over x402")
+	second, err := d.buyByKey(ctx)
+	if err != nil {
+		return err
+	}
+	d.sideBySide(first, second)
+	d.chapter(4, "The first agent pays for a POST, and the processor's answer is lost on the way")
 	if _, err := d.sandbox.Order(sandbox.Fault{Kind: sandbox.DropAfter, Path: "/v1/payment_intents", Method: http.MethodPost, Count: 1}); err != nil {
 		return fmt.Errorf("order a fault: %w", err)
 	}
@@ -264,7 +278,7 @@ func (d *demo) tell(ctx context.Context) error {
 	if _, err := d.buy(ctx, agent, d.public+"/v1/complete", `{"prompt":"Say something about copper."}`); err != nil {
 		return err
 	}
-	d.chapter(4, "The books")
+	d.chapter(5, "The books")
 	return d.books(ctx)
 }
 
@@ -345,47 +359,92 @@ func (d *demo) buy(ctx context.Context, agent *http.Client, url, body string) (b
 		return bought{}, fmt.Errorf("read the answer: %w", err)
 	}
 	result, ok := wallet.ResultOf(resp)
-	if resp.StatusCode != http.StatusOK || !ok || result.Receipt == nil || result.ReceiptToken.Reveal() == "" {
+	if resp.StatusCode != http.StatusOK || !ok || result.Reference() == "" || result.ReceiptToken.Reveal() == "" {
 		return bought{}, fmt.Errorf("%s answered %s without a receipt", url, resp.Status)
 	}
 	if n := d.served.Load() - before; n != 1 {
 		return bought{}, fmt.Errorf("the API worked %d times for one payment", n)
 	}
-	d.say("   agent:  has paid %s (%s) and has its answer", result.Amount, result.Reference())
+	d.say("   agent:  has paid %s (%s) and has its answer", result.Amount, shorten(result.Reference(), 27))
 	d.more(strings.TrimSpace(string(answer)))
 	return bought{token: result.ReceiptToken.Reveal()}, nil
 }
 
 // verify checks the receipt from the published keys alone, as anyone could.
-func (d *demo) verify(ctx context.Context, b bought) error {
+func (d *demo) verify(ctx context.Context, b bought) (receipts.Claims, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.public+"/.well-known/jwks.json", http.NoBody)
 	if err != nil {
-		return fmt.Errorf("fetch the keys: %w", err)
+		return receipts.Claims{}, fmt.Errorf("fetch the keys: %w", err)
 	}
 	resp, err := (&http.Client{}).Do(req)
 	if err != nil {
-		return fmt.Errorf("fetch the keys: %w", err)
+		return receipts.Claims{}, fmt.Errorf("fetch the keys: %w", err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	data, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return fmt.Errorf("fetch the keys: %w", err)
+		return receipts.Claims{}, fmt.Errorf("fetch the keys: %w", err)
 	}
 	keys, err := receipts.ParsePublished(data)
 	if err != nil {
-		return fmt.Errorf("read the keys: %w", err)
+		return receipts.Claims{}, fmt.Errorf("read the keys: %w", err)
 	}
 	v, err := receipts.NewVerifier(receipts.VerifierConfig{Keys: keys.Keys, Issuer: d.public, Audience: d.server.cfg.Realm, Host: keys.Host})
 	if err != nil {
-		return fmt.Errorf("verifier: %w", err)
+		return receipts.Claims{}, fmt.Errorf("verifier: %w", err)
 	}
 	claims, err := v.Verify(b.token)
 	if err != nil {
-		return fmt.Errorf("the receipt: %w", err)
+		return receipts.Claims{}, fmt.Errorf("the receipt: %w", err)
 	}
 	d.say("   anyone: verifies the receipt with the seller's public keys:")
 	d.more(fmt.Sprintf("%s paid for %s %s", claims.Amount, claims.Scope.Method, claims.Scope.Target))
-	return nil
+	return claims, nil
+}
+
+// buyByKey pays from a key of its own, which the sandbox's chain gives money to play with.
+func (d *demo) buyByKey(ctx context.Context) (receipts.Claims, error) {
+	key, err := evm.NewKey(rand.Reader)
+	if err != nil {
+		return receipts.Claims{}, fmt.Errorf("payer: %w", err)
+	}
+	keys, err := wallet.NewKeyWallet(wallet.KeyConfig{Key: key})
+	if err != nil {
+		return receipts.Claims{}, fmt.Errorf("payer: %w", err)
+	}
+	limit, err := money.ParsePrice("5.00 USD")
+	if err != nil {
+		return receipts.Claims{}, err //nolint:wrapcheck // a constant
+	}
+	t, err := wallet.NewTransport(wallet.Config{
+		Base: &narrator{d: d, next: &http.Transport{}, x402: true}, Stablecoins: keys,
+		Policy: wallet.Policy{PerPayment: wallet.Limits{limit}, PerDay: wallet.Limits{limit}, AskAbove: wallet.Limits{limit}},
+	})
+	if err != nil {
+		return receipts.Claims{}, fmt.Errorf("agent: %w", err)
+	}
+	b, err := d.buy(ctx, &http.Client{Transport: t}, d.public+"/v1/reports/7", "")
+	if err != nil {
+		return receipts.Claims{}, err
+	}
+	return d.verify(ctx, b)
+}
+
+// sideBySide shows that one kind of receipt comes from both protocols.
+func (d *demo) sideBySide(mpp, x402 receipts.Claims) {
+	d.say("\n   The two receipts:\n")
+	t := newTable(d.p.Stdout, "  ", "by MPP", "by x402")
+	for _, row := range [][3]string{
+		{"paid", mpp.Amount.String(), x402.Amount.String()},
+		{"method", mpp.Method, x402.Method},
+		{"network", mpp.Network, x402.Network},
+		{"payer", shorten(mpp.Payer, 24), shorten(x402.Payer, 24)},
+		{"reference", shorten(mpp.Reference, 24), shorten(x402.Reference, 24)},
+		{"for", mpp.Scope.Method + " " + mpp.Scope.Target, x402.Scope.Method + " " + x402.Scope.Target},
+	} {
+		t.row("   "+row[0], row[1], row[2])
+	}
+	_ = t.flush()
 }
 
 // books compares paywall's ledger with what the processor really did.
@@ -398,8 +457,14 @@ func (d *demo) books(ctx context.Context) error {
 	revenue, charged, captured := report.Balances["revenue USD/2"], audit.Totals.Charges, audit.Totals.Captured["usd"]
 	d.say("   ledger: %d payments, %d entries, %d broken invariants, revenue %d cents", report.Payments, report.Entries, len(report.Breaks), -revenue)
 	d.say("   card:   charged %d times, %d cents in all", charged, captured)
-	if len(report.Breaks) > 0 || report.Payments != 2 || charged != 2 || captured != -revenue {
-		return errors.New("ledger and processor disagree")
+	coins, received := -report.Balances["revenue USDC/6"], d.sandbox.Facilitator().Received(demoNetwork, demoPayee)
+	var units int64
+	for _, tr := range received {
+		units += tr.Amount().Int64()
+	}
+	d.say("   chain:  %d transfer to the seller, %d.%06d USDC", len(received), units/1e6, units%1e6)
+	if len(report.Breaks) > 0 || report.Payments != 3 || charged != 2 || captured != -revenue || len(received) != 1 || units != coins {
+		return errors.New("ledger, processor and chain disagree")
 	}
 	d.say("   Every charge was delivered once, also the one whose answer was lost.")
 	return nil
@@ -415,7 +480,7 @@ func (d *demo) closedBooks(ctx context.Context) (payment.Report, error) {
 		if err != nil {
 			return payment.Report{}, fmt.Errorf("audit: %w", err)
 		}
-		if report.Balances[payment.AccountUndelivered+" USD/2"] == 0 {
+		if report.Balances[payment.AccountUndelivered+" USD/2"] == 0 && report.Balances[payment.AccountUndelivered+" USDC/6"] == 0 {
 			return report, nil
 		}
 		select {
@@ -438,6 +503,9 @@ func (d *demo) invite() {
 	d.say("Pay for it, and approve it on the wallet page at %s/wallet:\n", d.play)
 	d.say("   export LINK_API_BASE_URL=%s LINK_ACCESS_TOKEN=sandbox", d.play)
 	d.say("   %s pay %s/v1/reports/7\n", self, d.public)
+	d.say("Or pay with a stablecoin, from a key:\n")
+	d.say("   %s keys payer payer.key", self)
+	d.say("   %s pay --wallet key --key-file payer.key %s/v1/reports/7\n", self, d.public)
 	d.say("Check the books:\n\n   %s ledger verify -c %s", self, filepath.Join(d.dir, "paywall.yaml"))
 }
 
@@ -445,20 +513,27 @@ func (d *demo) invite() {
 type narrator struct {
 	d    *demo
 	next http.RoundTripper
+	x402 bool // which protocol's fields are told
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (n *narrator) RoundTrip(r *http.Request) (*http.Response, error) {
 	n.d.say("   agent:  %s %s", r.Method, r.URL.RequestURI())
-	if auth := r.Header.Get("Authorization"); auth != "" {
-		n.d.say("           Authorization: %s…", auth[:min(len(auth), 40)])
+	for _, name := range []string{"Authorization", "PAYMENT-SIGNATURE"} {
+		if v := r.Header.Get(name); v != "" {
+			n.d.say("           %s: %s…", name, v[:min(len(v), 40)])
+		}
 	}
 	resp, err := n.next.RoundTrip(r)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // the agent's own error
 	}
 	n.d.say("   seller: %s", resp.Status)
-	for _, name := range []string{"WWW-Authenticate", "Retry-After", "Payment-Receipt", "Paywall-Receipt"} {
+	fields := []string{"WWW-Authenticate", "Retry-After", "Payment-Receipt", "Paywall-Receipt"}
+	if n.x402 {
+		fields = []string{"PAYMENT-REQUIRED", "Retry-After", "PAYMENT-RESPONSE", "Paywall-Receipt"}
+	}
+	for _, name := range fields {
 		for _, v := range resp.Header.Values(name) {
 			n.d.say("           %s", shorten(name+": "+v, demoWidth-12))
 		}

@@ -62,7 +62,7 @@ func (t *observers) close() {
 }
 
 func (t *observers) hooks() hooks {
-	return hooks{wrap: t.outgoing, upstream: func(_, class string) { t.metrics.Upstream(telemetry.UpstreamClass(class)) }}
+	return hooks{wrap: t.outgoing, logger: t.logger, upstream: func(_, class string) { t.metrics.Upstream(telemetry.UpstreamClass(class)) }}
 }
 
 func (t *observers) watchStore(s *sqlstore.Store) {

@@ -50,6 +50,7 @@ func (c *sandboxCmd) Run(ctx context.Context, p *Process) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	fmt.Fprintf(p.Stderr, "%s\nprocessor     http://%s\nwallet page   http://%s/wallet\ncontrol       http://%s/_sandbox/audit\n", sandbox.Notice, c.Listen, c.Listen, c.Listen)
+	fmt.Fprintf(p.Stderr, "facilitator   http://%s/facilitator\nchain         http://%s/rpc/84532\n", c.Listen, c.Listen)
 	fmt.Fprintf(p.Stderr, "an agent's wallet: LINK_API_BASE_URL=http://%s LINK_AUTH_BASE_URL=http://%s\n", c.Listen, c.Listen)
 	hs := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 5 * time.Second}
 	done := make(chan error, 1)

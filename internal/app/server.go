@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -59,11 +60,18 @@ type server struct {
 type snapshot struct {
 	router *gate.Router
 	docs   openapi.Documents
+	// parts it was made from, and what facilitators supported then.
+	parts     *parts
+	supported map[string]string
 }
 
 // recoverBeforeReady bounds how long a start waits for the processor to tell
 // what became of payments in doubt; the rest is found out while serving.
 const recoverBeforeReady = 1500 * time.Millisecond
+
+// askBeforeReady bounds how long a start waits for facilitators to say what they
+// support.
+const askBeforeReady = 3 * time.Second
 
 // newServer opens the store and puts everything together. It listens to nothing yet.
 func newServer(ctx context.Context, cfg *config.Config, file string, p *Process, t *observers) (*server, error) {
@@ -108,6 +116,9 @@ func (s *server) open(ctx context.Context, now func() time.Time) error {
 	if err != nil {
 		return err //nolint:wrapcheck // it names the field
 	}
+	asked, cancel := context.WithTimeout(ctx, askBeforeReady)
+	defer cancel()
+	s.parts.rails.Ask(asked)
 	snap, err := s.snapshot(ctx, s.parts)
 	if err != nil {
 		return err
@@ -128,6 +139,8 @@ func (s *server) snapshot(ctx context.Context, ps *parts) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	supported := s.parts.rails.Supported()
+	s.withhold(ctx, ps.cfg, routes)
 	router, err := s.gate.Router(routes)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the routes
@@ -137,8 +150,58 @@ func (s *server) snapshot(ctx context.Context, ps *parts) (*snapshot, error) {
 		return nil, err
 	}
 	s.telemetry.routes(ps.cfg)
-	return &snapshot{router: router, docs: docs}, nil
+	return &snapshot{router: router, docs: docs, parts: ps, supported: supported}, nil
 }
+
+// withhold closes the routes that cannot be paid for now, since no facilitator has
+// said that it settles what they are paid by.
+func (s *server) withhold(ctx context.Context, cfg *config.Config, routes []gate.Route) {
+	for i := range routes {
+		r := &routes[i]
+		if r.Free || len(cfg.Routes[i].Prices) == 0 || s.parts.sellable(cfg.Routes[i]) {
+			continue
+		}
+		s.env.logger.WarnContext(ctx, "route cannot be paid for now; it answers 503", "route", r.ID)
+		*r = gate.Route{ID: r.ID, Pattern: r.Pattern, Free: true, Handler: http.HandlerFunc(unsellable)}
+	}
+}
+
+func unsellable(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Retry-After", "30")
+	w.Header().Set("Cache-Control", "no-store")
+	writeProblem(w, http.StatusServiceUnavailable, "This cannot be paid for at the moment; nothing was charged. Come back later.")
+}
+
+// watchSupport makes offers anew when facilitators say something else.
+func (s *server) watchSupport(ctx context.Context) {
+	if len(s.cfg.Methods.Facilitators) == 0 {
+		return
+	}
+	s.parts.rails.Start(ctx)
+	defer s.parts.rails.Close()
+	tick := time.NewTicker(supportEvery)
+	defer tick.Stop()
+	for {
+		now := s.current.Load()
+		if !maps.Equal(now.supported, s.parts.rails.Supported()) {
+			s.reloading.Lock()
+			if next, err := s.snapshot(ctx, s.current.Load().parts); err != nil {
+				s.env.logger.ErrorContext(ctx, "offers were not made anew", "err", err)
+			} else {
+				s.current.Store(next)
+			}
+			s.reloading.Unlock()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// supportEvery is how often it is looked at what facilitators have said.
+const supportEvery = 2 * time.Second
 
 // upstreamDocument is the API's own description, if one is configured and can
 // be had; the priced API is described without it otherwise.
@@ -183,6 +246,7 @@ func (s *server) run(ctx context.Context, ready func()) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { s.processor.Run(background, 0) })
 	wg.Go(func() { s.watchRevocations(background, revoked) })
+	wg.Go(func() { s.watchSupport(background) })
 	wg.Go(func() { s.telemetry.watchPending(background, s.store) })
 
 	failed := make(chan error, 2)
@@ -294,6 +358,9 @@ func (s *server) ready() (bool, map[string]string) {
 	}
 	if s.draining.Load() {
 		ok, checks["server"] = false, "stopping"
+	}
+	for what, said := range s.parts.rails.Supported() {
+		checks[what] = said // other methods may still be offered
 	}
 	if s.cfg.Methods.Stripe != nil && s.cfg.Methods.Stripe.BaseURL != "" {
 		checks["processor"] = "not the real one: no money moves"

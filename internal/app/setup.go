@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -48,13 +49,17 @@ type parts struct {
 type hooks struct {
 	wrap     func(http.RoundTripper) http.RoundTripper
 	upstream func(name, class string)
+	// deposit is where stablecoins are paid to that the processor books; nil for
+	// checks.
+	deposit func(network string) (string, error)
+	logger  *slog.Logger
 }
 
 func assemble(cfg *config.Config, h hooks) (*parts, error) {
 	s := &parts{cfg: cfg}
 	now := testhook.Now()
 	var err error
-	if s.rails, err = builtin.Methods(cfg.Methods, builtin.Surroundings{Now: now, Wrap: h.wrap}); err != nil {
+	if s.rails, err = builtin.Methods(cfg.Methods, builtin.Surroundings{Now: now, Wrap: h.wrap, Deposit: h.deposit, Logger: h.logger}); err != nil {
 		return nil, fmt.Errorf("methods: %w", err)
 	}
 	if s.protocols, err = builtin.Protocols(cfg); err != nil {
@@ -92,7 +97,10 @@ func assemble(cfg *config.Config, h hooks) (*parts, error) {
 func (s *parts) unpayable(i int, r config.Route) config.Errors {
 	var problems config.Errors
 	for _, p := range r.Prices {
-		q := payment.Quote{Route: r.ID, Amount: p.Amount, Description: r.Description, Terms: r.Terms}
+		q := payment.Quote{
+			Route: r.ID, Amount: p.Amount, Description: r.Description, Terms: r.Terms,
+			Hold: r.Settle == gate.SettleHold || r.Settle == gate.SettleMetered, Metered: r.Settle == gate.SettleMetered,
+		}
 		offered := false
 		var why []string
 		for _, m := range s.methodsOf(r) {
@@ -111,6 +119,23 @@ func (s *parts) unpayable(i int, r config.Route) config.Errors {
 		}
 	}
 	return problems
+}
+
+// sellable reports whether some method can take a price of the route now.
+func (s *parts) sellable(r config.Route) bool {
+	for _, p := range r.Prices {
+		for _, m := range s.methodsOf(r) {
+			for _, hold := range []bool{true, false} {
+				if _, err := m.Offer(payment.Quote{
+					Route: r.ID, Amount: p.Amount, Description: r.Description, Terms: r.Terms,
+					Hold: hold || r.Settle == gate.SettleMetered, Metered: r.Settle == gate.SettleMetered,
+				}); err == nil {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 func (s *parts) methodsOf(r config.Route) []payment.Method {
@@ -183,7 +208,10 @@ func (s *parts) routes(env environment) ([]gate.Route, error) {
 		one := gate.Route{
 			ID: r.ID, Pattern: strings.TrimSpace(r.Method + " " + r.Path), Free: r.Free, Methods: r.Methods,
 			Description: r.Description, Terms: r.Terms, Window: r.Window, Redeliver: r.Redeliver, Pass: r.Pass,
-			Accept: r.Accept, Body: r.BodyLimit, Handler: hop,
+			Accept: r.Accept, Body: r.BodyLimit, Handler: hop, Settle: r.Settle,
+		}
+		if r.Meter != nil {
+			one.Meter = gate.Meter{Header: r.Meter.Header, Missing: r.Meter.Missing}
 		}
 		if s.cfg.Upstreams[r.Upstream].Dedupes && r.Redeliver == nil {
 			again := true // it drops a second request with the same payment id

@@ -1,7 +1,10 @@
 package builtin
 
 import (
+	"fmt"
+	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"paywall/internal/config"
@@ -14,6 +17,8 @@ type Rails struct {
 	Methods []payment.Method
 	// Stripe is set when it is among them, for its webhooks.
 	Stripe *stripe.Method
+
+	facilitators []*calls
 }
 
 // Surroundings are what methods get from the process.
@@ -21,6 +26,10 @@ type Surroundings struct {
 	Now func() time.Time
 	// Wrap, if set, goes around the transports of outgoing calls, for traces.
 	Wrap func(http.RoundTripper) http.RoundTripper
+	// Deposit is the address at the processor that stablecoins of a network are paid
+	// to; nil stands for any, for checks that ask nobody.
+	Deposit func(network string) (string, error)
+	Logger  *slog.Logger
 }
 
 // Methods makes the configured rails, the preferred one first.
@@ -33,6 +42,13 @@ func Methods(c config.Methods, s Surroundings) (Rails, error) {
 		}
 		r.Stripe = m
 		r.Methods = append(r.Methods, m)
+	}
+	for _, f := range c.Facilitators {
+		m, c, err := newFacilitator(f, s)
+		if err != nil {
+			return Rails{}, fmt.Errorf("%s: %w", strings.TrimPrefix(f.Path, "methods."), err)
+		}
+		r.Methods, r.facilitators = append(r.Methods, m), append(r.facilitators, c)
 	}
 	return r, nil
 }

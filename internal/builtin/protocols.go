@@ -4,10 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"paywall/internal/config"
+	"paywall/methods/stripe"
 	"paywall/mpp"
 	"paywall/payment"
+	"paywall/x402"
 )
 
 // Protocols makes the 402 dialects, the preferred one first.
@@ -21,12 +24,53 @@ func Protocols(c *config.Config) ([]payment.Protocol, error) {
 		return nil, fmt.Errorf("keys.challenge: %w", err)
 	}
 	scheme, err := mpp.New(mpp.Config{
-		Keys: ring, TTL: c.Challenge.TTL, SeparateHeader: c.Challenge.SeparateHeader, MaxCredential: int(c.Limits.Credential),
+		Keys: ring, SeparateHeader: c.Challenge.SeparateHeader, MaxCredential: int(c.Limits.Credential),
 	})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the field
 	}
-	return []payment.Protocol{scheme}, nil
+	all := []payment.Protocol{scheme}
+	if c.X402.Enabled {
+		exchange, err := newX402(c)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, exchange)
+	}
+	return all, nil
+}
+
+func newX402(c *config.Config) (*x402.Protocol, error) {
+	cfg := x402.Config{Origin: c.PublicURL, NoV1: !c.X402.V1, ServiceName: serviceName(c.Service.Title)}
+	if b, ok := LinkBinding(c); ok {
+		cfg.Bindings = append(cfg.Bindings, b)
+	}
+	return x402.New(cfg) //nolint:wrapcheck // it names the field
+}
+
+// LinkBinding is how Link tokens travel over x402, if they are offered.
+func LinkBinding(c *config.Config) (x402.Binding, bool) {
+	l := c.X402.LinkTokens
+	if l == nil {
+		return x402.Binding{}, false
+	}
+	extra := make(map[string]any, len(l.Extra))
+	for name, value := range l.Extra {
+		extra[name] = value
+	}
+	return x402.Binding{
+		Method: stripe.Name, Scheme: l.Scheme, Network: l.Network, PayTo: l.PayTo, Extra: extra,
+		TokenMember: l.TokenMember, IDMember: l.IDMember,
+	}, true
+}
+
+// serviceName is a title as far as challenges can carry it.
+func serviceName(title string) string {
+	const most = 32
+	if len(title) > most || strings.ContainsFunc(title, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return ""
+	}
+	return title
 }
 
 // keyOf names a secret by a hash of it, so that the id survives rotation

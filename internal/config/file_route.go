@@ -17,7 +17,7 @@ type routeFile struct {
 	Accept      []count     `yaml:"accept" type:"list of numbers" doc:"Statuses besides 2xx that count as delivered."`
 	Pass        *passFile   `yaml:"pass"`
 	Terms       termsFile   `yaml:"terms"`
-	Settle      string      `yaml:"settle" enum:"auto|before|hold|metered" default:"auto" doc:"When money is taken: before the request is passed on; hold: when there is an answer to give for it, by methods that can promise the money first, and before by others; metered: the same, with price as a ceiling. auto is hold for GET and HEAD, before for the rest."`
+	Settle      string      `yaml:"settle" enum:"auto|before|hold|metered" default:"auto" doc:"When money is taken: before the request is passed on; hold: when there is an answer to give for it, by methods that can promise the money first, and before by others; metered: when there is an answer, what was used of price, which is a ceiling, by methods that can do so alone. auto is hold for GET and HEAD, before for the rest."`
 	Meter       *meterFile  `yaml:"meter"`
 	BodyLimit   size        `yaml:"body_limit" caution:"1MiB" else:"limits.body" doc:"Largest request body."`
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,6 +38,9 @@ type Endpoint struct {
 	CDPKeyID  string
 	CDPSecret Secret
 }
+
+// Header reveals Headers, for the one client that sends them.
+func (e Endpoint) Header() http.Header { return reveal(e.Headers) }
 
 // X402 is about the x402 protocol.
 type X402 struct {

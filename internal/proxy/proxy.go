@@ -172,8 +172,15 @@ func (p *upstream) modify(res *http.Response) error {
 	return nil
 }
 
+// used is the one field of ours that an upstream says itself: what a metered
+// request has used. It goes no further than the gate.
+const used = "Paywall-Used"
+
 // ours reports whether only a paywall may send the field.
 func ours(name string) bool {
+	if name == used {
+		return false
+	}
 	for _, prefix := range [...]string{"Payment-", "Paywall-", "X-Payment"} {
 		if strings.HasPrefix(name, prefix) {
 			return true

@@ -15,7 +15,8 @@ import (
 func TestDemo(t *testing.T) {
 	dir := t.TempDir()
 	r := command(t, dir, environment(dir), "", release, "demo").want(t, 0,
-		"402 Payment Required", "200 OK", "Payment-Receipt", "0 broken invariants", "charged 2 times")
+		"402 Payment Required", "200 OK", "Payment-Receipt", "0 broken invariants", "charged 2 times",
+		"PAYMENT-REQUIRED", "PAYMENT-RESPONSE", "by MPP", "eip155:84532", "1 transfer to the seller, 1.000000 USDC")
 	if r.stderr != "" {
 		t.Errorf("standard error has %q", r.stderr)
 	}
@@ -61,7 +62,7 @@ func TestDemoKeep(t *testing.T) {
 	}
 	await(t, "the books have the purchase", 10*time.Second, func() bool {
 		r := shell(printed(`\S*paywall ledger verify .*`))
-		return r.code == 0 && strings.Contains(r.stdout, "payments: 3") && strings.Contains(r.stdout, "every invariant holds")
+		return r.code == 0 && strings.Contains(r.stdout, "payments: 4") && strings.Contains(r.stdout, "every invariant holds")
 	})
 	if err := demo.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)

@@ -28,6 +28,8 @@ import (
 const (
 	profile   = "profile_test_interop"
 	secretKey = "sk_test_interop"
+	// facilitatorToken is what another server shows that settles through us.
+	facilitatorToken = "Fq7xT2mK9vLpZ4sWc8RbN3yHd6GjA1eU" //nolint:gosec // for the stack of the tests alone
 )
 
 // A stack is paywall in front of a sample API, with the sandbox as processor.
@@ -71,11 +73,16 @@ store: sqlite:%[3]s/paywall.db
 keys: {challenge: "file:%[3]s/challenge.key", receipts: "file:%[3]s/receipts.pem"}
 methods:
   stripe: {key: %[4]s, profile: %[5]s, payment_method_types: [card, link], base_url: "%[6]s"}
+  facilitator: {network: "eip155:84532", pay_to: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C", url: "%[6]s/facilitator"}
+x402:
+  facilitator_clients: [{name: shop, token: %[8]s}]
 upstreams:
   api: {url: "%[7]s"}
 routes:
   - {match: "GET /v1/reports/{id}", upstream: api, price: 1.00 USD, description: One market report}
   - {match: "POST /v1/complete", upstream: api, price: 0.75 USD, description: One completion}
+  - {match: "GET /v1/quotes/{id}", upstream: api, price: 0.01 USD, description: One quote}
+  - {match: "POST /v1/words", upstream: api, price: 0.02 USD, description: A few words}
   - {match: "GET /health", upstream: api, free: true}
 `
 
@@ -92,7 +99,7 @@ func start(t *testing.T) *stack {
 	s.public, s.sandbox = "http://"+addrs[0], "http://"+addrs[2]
 	writeKeys(t, dir)
 	file := filepath.Join(dir, "paywall.yaml")
-	text := fmt.Sprintf(config, addrs[0], addrs[1], dir, secretKey, profile, s.sandbox, upstream.URL)
+	text := fmt.Sprintf(config, addrs[0], addrs[1], dir, secretKey, profile, s.sandbox, upstream.URL, facilitatorToken)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
