@@ -315,3 +315,37 @@ func TestA016_Form(t *testing.T) {
 		t.Errorf("nothing: %v", err)
 	}
 }
+
+// Numbers are the same whichever way they are written, and only then.
+func TestMatch_Numbers(t *testing.T) {
+	for _, tt := range []struct {
+		offered, accepted string
+		same              bool
+	}{
+		{"300", "300", true},
+		{"300", "3e2", true},
+		{"300", "0.3E+3", true},
+		{"300", "30000e-2", true},
+		{"300", "300.000", true},
+		{"0", "-0.0e9", true},
+		{"300", "-300", false},
+		{"300", "301", false},
+		{"300", "300.0000000000000000000000000000000001", false},
+		{"9007199254740993", "9007199254740992", false},
+		{"1", "1e99999999999999999999", false},
+		{"300", `"300"`, false},
+		{"300", "true", false},
+		{"[1,{\"a\":2}]", "[1.0,{\"a\":2e0}]", true},
+		{"[1,2]", "[2,1]", false},
+		{"[1]", "[1,1]", false},
+		{"{\"a\":1}", "{\"a\":1,\"b\":1}", false},
+		{"{\"a\":null}", "{\"b\":null}", false},
+	} {
+		entry := x402.PaymentRequirements{MaxTimeoutSeconds: 1, Extra: map[string]json.RawMessage{"n": json.RawMessage(tt.offered)}}
+		accepted := copyOf(entry)
+		accepted["extra"] = object{"n": json.RawMessage(tt.accepted)}
+		if got := x402.Match(entry, must(json.Marshal(accepted))); got != tt.same {
+			t.Errorf("%s and %s: %t", tt.offered, tt.accepted, got)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Match reports whether accepted, a payer's copy, is the offered entry: every member
@@ -72,8 +73,8 @@ func contains(object json.RawMessage, members map[string]json.RawMessage, dynami
 	return true
 }
 
-// sameJSON compares values. Objects are equal in any order of members; numbers when
-// they are written the same, or are the same and small enough for every reader.
+// sameJSON compares values. Objects are equal in any order of members, and numbers
+// however they are written.
 func sameJSON(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return len(a) > 0
@@ -132,8 +133,41 @@ func sameNumber(a, b string) bool {
 	if a == b {
 		return true
 	}
-	const exact = 1 << 53
-	x, err1 := strconv.ParseFloat(a, 64)
-	y, err2 := strconv.ParseFloat(b, 64)
-	return err1 == nil && err2 == nil && x == y && x < exact && x > -exact
+	x, ok := parseDecimal(a)
+	if !ok {
+		return false
+	}
+	y, ok := parseDecimal(b)
+	return ok && x == y
+}
+
+// decimal is a number in the one way to write it: digits times ten to the power, the
+// first and last of the digits not zero.
+type decimal struct {
+	negative bool
+	digits   string
+	power    int
+}
+
+// parseDecimal reads a number of JSON; ok is false when its exponent is out of all
+// proportion.
+func parseDecimal(s string) (d decimal, ok bool) {
+	const maxPower = 1 << 20
+	s, d.negative = strings.CutPrefix(s, "-")
+	if at := strings.IndexAny(s, "eE"); at >= 0 {
+		n, err := strconv.Atoi(s[at+1:])
+		if err != nil || n > maxPower || n < -maxPower {
+			return d, false
+		}
+		s, d.power = s[:at], n
+	}
+	whole, fraction, _ := strings.Cut(s, ".")
+	d.digits = strings.TrimLeft(whole+fraction, "0")
+	d.power -= len(fraction)
+	trimmed := strings.TrimRight(d.digits, "0")
+	d.power += len(d.digits) - len(trimmed)
+	if d.digits = trimmed; d.digits == "" {
+		return decimal{}, true
+	}
+	return d, true
 }
