@@ -305,3 +305,66 @@ func TestX402(t *testing.T) {
 		})
 	}
 }
+
+// TestX402_Tokens is the rail of a processor over x402: the suite's own, by a binding.
+func TestX402_Tokens(t *testing.T) {
+	const network = "fake:test"
+	wire := func(from, to string) func(http.Header) {
+		return func(h http.Header) {
+			raw, err := base64.StdEncoding.DecodeString(h.Get(x402.HeaderSignature))
+			if err != nil || !strings.Contains(string(raw), from) {
+				t.Fatalf("no %s in %s: %v", from, raw, err)
+			}
+			h.Set(x402.HeaderSignature, base64.StdEncoding.EncodeToString([]byte(strings.Replace(string(raw), from, to, 1))))
+		}
+	}
+	gatetest.RunProtocol(t, gatetest.Subject{
+		Unbound: true, Lasting: true,
+		New: func(t *testing.T) payment.Protocol {
+			t.Helper()
+			p, err := x402.New(x402.Config{
+				Origin:   "https://api.example.com",
+				Bindings: []x402.Binding{{Method: "fake", Network: network, PayTo: "acct_1", ProofMember: "token"}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		},
+		TTL:        5 * time.Minute,
+		Challenged: func(h http.Header) bool { return len(h["Payment-Required"]) > 0 },
+		Pay: func(t *testing.T, challenge http.Header, payload []byte, out http.Header) {
+			t.Helper()
+			var p x402.PaymentRequired
+			if err := x402.Decode(challenge.Get(x402.HeaderRequired), &p); err != nil {
+				t.Fatal(err)
+			}
+			v, err := x402.Encode(x402.PaymentPayload{Version: x402.V2, Resource: &p.Resource, Accepted: p.Accepts[0], Payload: payload})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.Set(x402.HeaderSignature, v)
+		},
+		Receipt: func(h http.Header) error {
+			var s x402.SettleResponse
+			if err := x402.Decode(h.Get(x402.HeaderResponse), &s); err != nil {
+				return err
+			}
+			if !s.Success || s.Transaction == "" || s.Network != network {
+				return fmt.Errorf("settlement %+v", s)
+			}
+			return nil
+		},
+		Spoil: map[string]func(http.Header){
+			"another payee":    wire("acct_1", "acct_2"),
+			"another network":  wire(network, "fake:live"),
+			"another scheme":   wire("auth-capture", "exact"),
+			"another resource": wire("https://api.example.com/a", "https://api.example.com/b"),
+			"no token":         wire(`"token"`, `"tokens"`),
+			"a card":           wire("tok_", "4242424242424242\",\"x\":\""),
+			"token twice":      wire(`"token"`, `"token":"x","token"`),
+			"version 1":        wire(`"x402Version":2`, `"x402Version":1`),
+			"not base64":       func(h http.Header) { h.Set(x402.HeaderSignature, "****") },
+		},
+	})
+}
