@@ -4,6 +4,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"paywall/internal/pattern"
 )
 
 // mostReadings bounds the work for one path; a path with more is refused.
@@ -146,23 +148,19 @@ func trimTail(segment string) string {
 	return strings.TrimRight(segment, "."+space)
 }
 
-// folded is the pattern as a lenient upstream may read it.
-func (p pattern) folded() pattern {
-	f := pattern{method: p.method}
-	for _, s := range p.segments {
-		switch s.kind {
-		case literal, glob:
-			s.text = trimTail(foldCase(unescapeOnce(s.text)))
-		case single, rest:
-			s.text = ""
-		}
+// foldPattern is the pattern as a lenient upstream may read it.
+func foldPattern(p pattern.Pattern) pattern.Pattern {
+	f := pattern.Pattern{Method: p.Method}
+	for _, s := range p.Segments {
+		// Names say nothing about what matches, and a One or Rest has no text.
+		s = pattern.Segment{Kind: s.Kind, Text: trimTail(foldCase(unescapeOnce(s.Text)))}
 		// A segment of which nothing is left is one slash too many.
-		if s != (segment{kind: literal}) {
-			f.segments = append(f.segments, s)
+		if s != (pattern.Segment{}) {
+			f.Segments = append(f.Segments, s)
 		}
 	}
-	if len(f.segments) == 0 {
-		f.segments = []segment{{kind: literal}}
+	if len(f.Segments) == 0 {
+		f.Segments = []pattern.Segment{{}}
 	}
 	return f
 }
@@ -189,7 +187,7 @@ func (r *Router) evades(method, target string, found *route, anyMethod bool) boo
 		var meant []*folded
 		for i := range r.folded {
 			c := &r.folded[i]
-			if (anyMethod || c.pattern.takes(method)) && c.pattern.match(f) {
+			if (anyMethod || c.pattern.Takes(method)) && c.pattern.Match(f) {
 				meant = append(meant, c)
 			}
 		}
@@ -204,7 +202,7 @@ func (r *Router) evades(method, target string, found *route, anyMethod bool) boo
 
 // folded is a route as a lenient upstream reads it.
 type folded struct {
-	pattern pattern
+	pattern pattern.Pattern
 	route   *route
 }
 
@@ -212,7 +210,7 @@ type folded struct {
 // one, or as specific and the one that was found.
 func (c *folded) outdone(meant []*folded, found *route) bool {
 	for _, q := range meant {
-		if q != c && within(q.pattern, c.pattern) && (q.route == found || !within(c.pattern, q.pattern)) {
+		if q != c && q.pattern.Within(c.pattern) && (q.route == found || !c.pattern.Within(q.pattern)) {
 			return true
 		}
 	}

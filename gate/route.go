@@ -12,6 +12,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"paywall/internal/pattern"
 	"paywall/money"
 	"paywall/payment"
 )
@@ -77,7 +78,7 @@ const quotesKept = 256
 type route struct {
 	Route
 
-	pattern pattern
+	pattern pattern.Pattern
 	methods []payment.Method
 	// static holds the terms of the only price, when there is one: paid before, and
 	// held. A route may have use for one of them alone.

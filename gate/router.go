@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+
+	"paywall/internal/pattern"
 )
 
 // Router is a compiled price table. It is immutable: a reload makes another and
@@ -60,27 +62,25 @@ func (g *Gate) Router(routes []Route) (*Router, error) {
 }
 
 func (r *Router) add(c *route) {
-	if c.pattern.literal != "" {
-		r.exact[c.pattern.literal] = append(r.exact[c.pattern.literal], c)
+	if path, ok := c.pattern.Fixed(); ok {
+		r.exact[path] = append(r.exact[path], c)
 	} else {
 		r.others = append(r.others, c)
 	}
-	f := c.pattern.folded()
+	f := foldPattern(c.pattern)
 	r.folded = append(r.folded, folded{f, c})
 	if !c.Free {
 		r.priced = append(r.priced, c)
-		r.cased = r.cased || !slices.EqualFunc(f.segments, c.pattern.segments, sameText)
+		r.cased = r.cased || !slices.EqualFunc(f.Segments, c.pattern.Segments, sameText)
 	}
 }
 
-func sameText(a, b segment) bool {
-	return a.kind == b.kind && (a.text == b.text || a.kind == single || a.kind == rest)
-}
+func sameText(a, b pattern.Segment) bool { return a.Kind == b.Kind && a.Text == b.Text }
 
 // bySpecificity puts a route with a method before one for all, GET behind HEAD.
 func bySpecificity(a, b *route) int {
 	rank := func(c *route) int {
-		switch c.pattern.method {
+		switch c.pattern.Method {
 		case "":
 			return 2
 		case http.MethodGet:
@@ -99,7 +99,7 @@ func inOrder(routes []*route) []*route {
 	for _, c := range routes {
 		at := len(sorted)
 		for i, s := range sorted {
-			if n, err := compare(c.pattern, s.pattern); err == nil && n < 0 && within(c.pattern, s.pattern) {
+			if n, err := compare(c.pattern, s.pattern); err == nil && n < 0 && c.pattern.Within(s.pattern) {
 				at = i
 				break
 			}
@@ -112,12 +112,12 @@ func inOrder(routes []*route) []*route {
 // find returns the route of a canonical request, or nil.
 func (r *Router) find(method, target string) *route {
 	for _, c := range r.exact[target] {
-		if c.pattern.takes(method) {
+		if c.pattern.Takes(method) {
 			return c
 		}
 	}
 	for _, c := range r.others {
-		if c.pattern.takes(method) && c.pattern.match(target) {
+		if c.pattern.Takes(method) && c.pattern.Match(target) {
 			return c
 		}
 	}

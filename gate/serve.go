@@ -82,7 +82,7 @@ func (g *Gate) Handle(one Route, h http.Handler) (http.Handler, error) {
 			x.problem(http.StatusMisdirectedRequest, "This host is not served here.")
 		case canon.Method == http.MethodOptions:
 			x.allow(patternMethods)
-		case !c.pattern.takes(canon.Method) || !c.pattern.match(canon.Path):
+		case !c.pattern.Takes(canon.Method) || !c.pattern.Match(canon.Path):
 			x.problem(http.StatusNotFound, "Nothing is here.")
 		default:
 			x.serve() //nolint:contextcheck // the context is the request's

@@ -55,8 +55,8 @@ func (c *route) holds(method string) bool {
 
 // holdings are the values of holds for the requests that the route takes.
 func (c *route) holdings() []bool {
-	if c.Settle == SettleAuto && c.pattern.method == "" {
+	if c.Settle == SettleAuto && c.pattern.Method == "" {
 		return []bool{c.holds(http.MethodGet), c.holds(http.MethodPost)}
 	}
-	return []bool{c.holds(c.pattern.method)}
+	return []bool{c.holds(c.pattern.Method)}
 }

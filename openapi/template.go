@@ -3,94 +3,50 @@ package openapi
 import (
 	"fmt"
 	"net/url"
-	"path"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"paywall/internal/pattern"
 )
 
-// template is a parsed path of a route or of an OpenAPI document.
-type template []segment
+// template is a parsed path of a route or of an OpenAPI document. Every segment
+// that varies has a name; what has none in a route is called by its position.
+type template []pattern.Segment
 
-type segment struct {
-	kind segmentKind
-	// text is the literal, the glob, or the parameter's name.
-	text string
-}
-
-type segmentKind uint8
-
-const (
-	literal segmentKind = iota
-	partial             // a literal around parameters, in documents only: "{id}.json"
-	glob                // one segment with "*" among other characters, in routes only
-	one                 // any one segment
-	rest                // any number of segments, last, in routes only
-)
+// partial is a kind that only documents have: a literal around parameters, as in
+// "{id}.json".
+const partial = pattern.Rest + 1
 
 // parseTemplate reads the path of a route, which is written decoded.
 func parseTemplate(p string) (template, error) {
-	if !strings.HasPrefix(p, "/") {
-		return nil, fmt.Errorf("path %q does not begin with a slash: %w", p, ErrConfig)
+	segments, err := pattern.ParsePath(p)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, ErrConfig)
 	}
-	parts := strings.Split(p[1:], "/")
-	t := make(template, 0, len(parts))
-	for i, part := range parts {
-		s, err := parseSegment(i, part)
-		if err != nil {
-			return nil, fmt.Errorf("path %q: %w", p, err)
-		}
-		if i != len(parts)-1 && (s.kind == rest || part == "") {
-			return nil, fmt.Errorf("path %q: segment %q is not last: %w", p, part, ErrConfig)
-		}
-		t = append(t, s)
-	}
-	names := t.names()
-	slices.Sort(names)
-	for i := 1; i < len(names); i++ {
-		if names[i] == names[i-1] {
-			return nil, fmt.Errorf("path %q: two parameters are called %s: %w", p, names[i], ErrConfig)
+	t := template(segments)
+	// OpenAPI knows no parameter without a name, nor two of one.
+	for i, s := range t {
+		switch {
+		case s.Name != "" || s.Kind == pattern.Literal:
+		case s.Kind == pattern.Rest:
+			t[i].Name = t.unused("path")
+		default:
+			t[i].Name = t.unused(fmt.Sprintf("segment%d", i+1))
 		}
 	}
 	return t, nil
 }
 
-func parseSegment(i int, part string) (segment, error) {
-	inner, opened := strings.CutPrefix(part, "{")
-	inner, closed := strings.CutSuffix(inner, "}")
-	s := segment{kind: literal, text: part}
-	switch {
-	case part == "**":
-		return segment{kind: rest, text: "path"}, nil
-	case part == "*":
-		return segment{kind: one, text: position(i)}, nil
-	case opened && closed:
-		name, more := strings.CutSuffix(inner, "...")
-		s = segment{kind: one, text: name}
-		if more {
-			s.kind = rest
-		}
-		if name == "" || strings.ContainsAny(name, "{}*") {
-			return segment{}, fmt.Errorf("parameter %q: %w", part, ErrConfig)
-		}
-	case strings.ContainsAny(part, "{}"):
-		return segment{}, fmt.Errorf("%q: a parameter is a whole segment: %w", part, ErrConfig)
-	case strings.Contains(part, "*"):
-		if strings.ContainsAny(part, `?[]\`) {
-			return segment{}, fmt.Errorf("%q: only * varies: %w", part, ErrConfig)
-		}
-		s.kind = glob
+// unused is the name, changed as often as a parameter has it already.
+func (t template) unused(name string) string {
+	for slices.ContainsFunc(t, func(s pattern.Segment) bool { return s.Name == name }) {
+		name += "_"
 	}
-	if !plain(part) {
-		return segment{}, fmt.Errorf("segment %q can never be requested: %w", part, ErrConfig)
-	}
-	return s, nil
+	return name
 }
-
-// position names a parameter that has no name of its own.
-func position(i int) string { return fmt.Sprintf("segment%d", i+1) }
 
 // plain reports whether a decoded segment may stand in a request that can be
 // understood in one way only.
@@ -110,23 +66,23 @@ func parseDocumented(p string) (template, bool) {
 	parts := strings.Split(p[1:], "/")
 	t := make(template, 0, len(parts))
 	for i, part := range parts {
-		s := segment{kind: literal, text: part}
+		s := pattern.Segment{Text: part}
 		if found := parameter.FindString(part); found == part && part != "" {
-			s = segment{kind: one, text: part[1 : len(part)-1]}
+			s = pattern.Segment{Kind: pattern.One, Name: part[1 : len(part)-1]}
 		} else if found != "" {
-			s.kind = partial
+			s.Kind = partial
 		}
 		if strings.ContainsAny(parameter.ReplaceAllString(part, ""), "{}") || part == "" && i != len(parts)-1 {
 			return nil, false
 		}
-		if s.kind == literal {
+		if s.Kind == pattern.Literal {
 			text, err := url.PathUnescape(part)
 			if err != nil {
 				return nil, false
 			}
-			s.text = text
+			s.Text = text
 		}
-		if !plain(s.text) {
+		if !plain(s.Text + s.Name) {
 			return nil, false
 		}
 		t = append(t, s)
@@ -138,55 +94,42 @@ func parseDocumented(p string) (template, bool) {
 // parameter: the other values would be described with a price that is not theirs.
 func (t template) covers(d template) bool {
 	for i, s := range t {
-		if s.kind == rest {
+		if s.Kind == pattern.Rest {
 			return true
 		}
-		if i >= len(d) || !s.covers(d[i]) {
+		if i >= len(d) || !covers(s, d[i]) {
 			return false
 		}
 	}
 	return len(t) == len(d)
 }
 
-func (s segment) covers(d segment) bool {
-	switch {
-	case d.kind == rest:
-		return false
-	case s.kind == one:
-		return d != segment{} // "/a/{id}" is not "/a/"
-	case s.kind == glob && d.kind == literal:
-		ok, err := path.Match(s.text, d.text)
-		return err == nil && ok
-	case s.kind == glob && d.kind == partial:
-		// What a parameter stands for is unknown: only the pattern's stars may meet it.
-		ok, err := path.Match(s.text, parameter.ReplaceAllLiteralString(d.text, "\x00"))
-		return err == nil && ok
-	default:
-		return s == d
+func covers(s, d pattern.Segment) bool {
+	if d.Kind != partial {
+		return s.Holds(d)
 	}
+	// What a parameter stands for is unknown: only the pattern's stars may meet it.
+	return s.Kind != pattern.Literal && s.Match(parameter.ReplaceAllLiteralString(d.Text, "\x00"))
 }
 
 // names are those of the parameters, as String writes them.
 func (t template) names() []string {
 	var names []string
-	for i, s := range t {
-		switch s.kind {
-		case one, rest:
-			names = append(names, s.text)
-		case glob:
-			names = append(names, position(i))
-		case partial:
-			for _, p := range parameter.FindAllString(s.text, -1) {
+	for _, s := range t {
+		if s.Name != "" {
+			names = append(names, s.Name)
+		}
+		if s.Kind == partial {
+			for _, p := range parameter.FindAllString(s.Text, -1) {
 				names = append(names, p[1:len(p)-1])
 			}
-		case literal:
 		}
 	}
 	return names
 }
 
 // open reports whether the last parameter stands for any number of segments.
-func (t template) open() bool { return len(t) > 0 && t[len(t)-1].kind == rest }
+func (t template) open() bool { return len(t) > 0 && t[len(t)-1].Kind == pattern.Rest }
 
 // String writes the template as OpenAPI wants it: escaped, and with nothing but
 // {name} for what varies.
@@ -202,17 +145,15 @@ func (t template) shape() string {
 
 func (t template) write(fixed, varies func(string) string) string {
 	var b strings.Builder
-	for i, s := range t {
+	for _, s := range t {
 		b.WriteByte('/')
-		switch s.kind {
-		case literal:
-			b.WriteString(fixed(s.text))
-		case partial:
-			b.WriteString(parameter.ReplaceAllStringFunc(s.text, func(p string) string { return varies(p[1 : len(p)-1]) }))
-		case glob:
-			b.WriteString(varies(position(i)))
-		case one, rest:
-			b.WriteString(varies(s.text))
+		switch {
+		case s.Name != "":
+			b.WriteString(varies(s.Name))
+		case s.Kind == partial:
+			b.WriteString(parameter.ReplaceAllStringFunc(s.Text, func(p string) string { return varies(p[1 : len(p)-1]) }))
+		default:
+			b.WriteString(fixed(s.Text))
 		}
 	}
 	return b.String()

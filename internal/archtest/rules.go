@@ -5,7 +5,9 @@ const module = "paywall"
 
 // shared packages may be imported from everywhere outside the core: they decide
 // nothing about payments and import only the standard library and each other.
-var shared = []string{"internal/problem", "internal/strictjson", "internal/canonical"}
+// Patterns are among them because the gate routes by them, the configuration
+// orders them and the description lists them, and all three must agree.
+var shared = []string{"internal/problem", "internal/strictjson", "internal/canonical", "internal/pattern"}
 
 // anything marks a folder that may import everything of ours.
 const anything = "*"
@@ -61,6 +63,7 @@ var house = []houseRule{
 	{"internal/problem", nil},
 	{"internal/strictjson", nil},
 	{"internal/canonical", nil},
+	{"internal/pattern", nil},
 	{"internal/fetch", nil},
 	{"internal/httpsig", nil},
 	{"internal/idempotency", nil},

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"paywall/internal/pattern"
 	"paywall/payment"
 )
 
@@ -20,7 +21,7 @@ const (
 // compared is a route whose pattern could be read.
 type compared struct {
 	at      string
-	pattern pattern
+	pattern pattern.Pattern
 }
 
 func (c *checker) routes() {
@@ -43,7 +44,7 @@ func (c *checker) routes() {
 			if p, err := parsePattern(in.Match); err != nil {
 				c.fault(at+".match", "%v", err)
 			} else {
-				out.Method, out.Path = p.method, p.path
+				out.Method, out.Path = p.Method, p.Path()
 				c.openDoor(at, &out, p)
 				c.hidden(at, p)
 				c.compare(all, at, p)
@@ -125,8 +126,8 @@ func orNone(names []string) string {
 }
 
 // openDoor warns of a free route that takes everything not priced.
-func (c *checker) openDoor(at string, r *Route, p pattern) {
-	if r.Free && p.segments[0].kind == rest {
+func (c *checker) openDoor(at string, r *Route, p pattern.Pattern) {
+	if r.Free && p.Segments[0].Kind == pattern.Rest {
 		c.warn(at+".match", "every request that no other route prices is FREE and reaches %s", clip(r.Upstream))
 	}
 }
@@ -138,26 +139,26 @@ var own = []string{
 }
 
 // hidden finds routes that no request can reach.
-func (c *checker) hidden(at string, p pattern) {
+func (c *checker) hidden(at string, p pattern.Pattern) {
 	for _, path := range own {
-		if o, err := parsePattern(path); err == nil && within(p, o) {
+		if o, err := parsePattern(path); err == nil && p.Within(o) {
 			c.fault(at+".match", "is hidden: the server answers %s itself; serve the route under another path", path)
 		}
 	}
 }
 
 // compare finds routes that share requests without an order between them.
-func (c *checker) compare(before []compared, at string, p pattern) {
+func (c *checker) compare(before []compared, at string, p pattern.Pattern) {
 	for _, other := range before {
-		if relate(other.pattern, p) != ambiguous {
+		if pattern.Relate(other.pattern, p) != pattern.Ambiguous {
 			continue
 		}
 		advice := "change one so that its requests are all among the other's"
-		if other.pattern.method == p.method && slices.Equal(other.pattern.segments, p.segments) {
+		if other.pattern.Within(p) && p.Within(other.pattern) {
 			advice = "keep one"
 		}
 		c.fault(at+".match", "some requests match this and %s (%s, line %d), and neither is the more specific; %s",
-			other.at, strings.TrimSpace(other.pattern.method+" "+other.pattern.path), c.lines[other.at], advice)
+			other.at, other.pattern, c.lines[other.at], advice)
 		return // one clash is enough to show
 	}
 }
@@ -166,7 +167,7 @@ var routeID = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 // name gives the route its id. One that is made up is never numbered: an id
 // stays with payments, and must not move when routes change places.
-func (c *checker) name(ids map[string]string, at, in string, r *Route, p pattern) {
+func (c *checker) name(ids map[string]string, at, in string, r *Route, p pattern.Pattern) {
 	r.ID = in
 	path := at + ".id"
 	if in == "" {
