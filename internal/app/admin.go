@@ -44,6 +44,7 @@ func (o *operator) handler() http.Handler {
 	mux.HandleFunc("GET /admin/payments", o.list)
 	mux.HandleFunc("GET /admin/payments/{id}", o.show)
 	mux.HandleFunc("POST /admin/payments/{id}/refund", o.refund)
+	mux.HandleFunc("POST /admin/payments/{id}/decide", o.decide)
 	mux.HandleFunc("GET /admin/ledger/verify", o.verify)
 	mux.HandleFunc("POST /admin/settlement/pause", o.pause)
 	mux.HandleFunc("POST /admin/settlement/resume", o.resume)
@@ -169,7 +170,7 @@ func (o *operator) fail(w http.ResponseWriter, err error) {
 	case errors.Is(err, payment.ErrNotFound):
 		writeProblem(w, http.StatusNotFound, "There is no such payment.")
 	case errors.Is(err, payment.ErrState):
-		writeProblem(w, http.StatusConflict, "The payment's state does not allow that: only a settled payment can be refunded.")
+		writeProblem(w, http.StatusConflict, "The payment's state does not allow that. A settled payment can be refunded; one under review can be closed by what a person has done or found out.")
 	case errors.As(err, &pe):
 		w.Header().Set("Retry-After", "5")
 		writeProblem(w, http.StatusConflict, pe.Detail)
@@ -180,36 +181,76 @@ func (o *operator) fail(w http.ResponseWriter, err error) {
 
 type reasonBody struct {
 	Reason string `json:"reason"`
+	// Sent is the reference of a refund that a person has made by hand.
+	Sent string `json:"sent,omitempty"`
+}
+
+// decideBody is what a person has found out: the rail's reference of the charge,
+// or that there is none.
+type decideBody struct {
+	Charged    string `json:"charged,omitempty"`
+	NotCharged bool   `json:"not_charged,omitempty"`
 }
 
 // reason reads an optional {"reason":"…"}.
 func reason(w http.ResponseWriter, r *http.Request, fallback string) (string, bool) {
+	body, ok := reasonOf(w, r, fallback)
+	return body.Reason, ok
+}
+
+func reasonOf(w http.ResponseWriter, r *http.Request, fallback string) (reasonBody, bool) {
+	none := reasonBody{Reason: fallback}
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 4<<10))
 	if err != nil {
 		writeProblem(w, http.StatusBadRequest, "The body cannot be read.")
-		return "", false
+		return none, false
 	}
 	if len(b) == 0 {
-		return fallback, true
+		return none, true
 	}
 	var body reasonBody
 	if err := json.Unmarshal(b, &body); err != nil || len(body.Reason) > 200 {
 		writeProblem(w, http.StatusBadRequest, `Send {"reason":"…"} of at most 200 bytes, or nothing.`)
-		return "", false
+		return none, false
 	}
 	if body.Reason == "" {
-		return fallback, true
+		body.Reason = fallback
 	}
-	return body.Reason, true
+	return body, true
 }
 
 func (o *operator) refund(w http.ResponseWriter, r *http.Request) {
-	why, ok := reason(w, r, "operator")
+	body, ok := reasonOf(w, r, "operator")
 	if !ok {
 		return
 	}
-	p, err := o.processor.Refund(r.Context(), r.PathValue("id"), why)
+	if body.Sent != "" {
+		p, err := o.processor.RefundSent(r.Context(), r.PathValue("id"), body.Sent)
+		if err != nil {
+			o.fail(w, err)
+			return
+		}
+		writeJSON(w, viewOf(p))
+		return
+	}
+	p, err := o.processor.Refund(r.Context(), r.PathValue("id"), body.Reason)
 	if err != nil && p.State != payment.StateRefunding {
+		o.fail(w, err)
+		return
+	}
+	writeJSON(w, viewOf(p))
+}
+
+// decide closes a review whose outcome nobody but a person could find out.
+func (o *operator) decide(w http.ResponseWriter, r *http.Request) {
+	var body decideBody
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 4<<10))
+	if err != nil || json.Unmarshal(b, &body) != nil || (body.Charged != "") == body.NotCharged {
+		writeProblem(w, http.StatusBadRequest, `Send {"charged":"reference of the charge"} or {"not_charged":true}.`)
+		return
+	}
+	p, err := o.processor.Decide(r.Context(), r.PathValue("id"), body.Charged)
+	if err != nil {
 		o.fail(w, err)
 		return
 	}

@@ -96,6 +96,30 @@ func (c configured) read(ctx context.Context, p *Process) (*sqlstore.Reader, err
 type paymentsCmd struct {
 	List paymentsListCmd `cmd:"" help:"List payments, newest first."`
 	Show paymentsShowCmd `cmd:"" help:"Show one payment."`
+
+	Decide paymentsDecideCmd `cmd:"" help:"Say what became of a payment under review that could not be proved."`
+}
+
+type paymentsDecideCmd struct {
+	configured
+
+	ID         string `arg:"" help:"The payment id, pay_…"`
+	Charged    string `help:"It was charged, under this reference: a transaction's hash, for instance. It is owed to its payer from then on."`
+	NotCharged bool   `help:"It was not charged, and cannot be any more."`
+	JSON       bool   `help:"Print JSON."`
+}
+
+// Run tells the running server, which alone writes to the store.
+func (c *paymentsDecideCmd) Run(ctx context.Context, p *Process) error {
+	if (c.Charged != "") == c.NotCharged {
+		return exitWith(exitUsage, errors.New("say either --charged REFERENCE or --not-charged"))
+	}
+	var v paymentView
+	body := decideBody{Charged: c.Charged, NotCharged: c.NotCharged}
+	if err := c.admin(ctx, p, http.MethodPost, "/admin/payments/"+url.PathEscape(c.ID)+"/decide", body, &v); err != nil {
+		return fmt.Errorf("decide on %s: %w", c.ID, err)
+	}
+	return printPayment(p, v, c.JSON)
 }
 
 type paymentsListCmd struct {
@@ -204,13 +228,14 @@ type refundCmd struct {
 
 	ID     string `arg:"" help:"The payment id, pay_…"`
 	Reason string `help:"Why; kept with the payment." default:"operator"`
+	Sent   string `help:"The money was returned by hand, under this reference: for payments under review whose rail has no refunds."`
 	JSON   bool   `help:"Print JSON."`
 }
 
 // Run refunds through the running server, which alone writes to the store.
 func (c *refundCmd) Run(ctx context.Context, p *Process) error {
 	var v paymentView
-	if err := c.admin(ctx, p, http.MethodPost, "/admin/payments/"+url.PathEscape(c.ID)+"/refund", reasonBody{c.Reason}, &v); err != nil {
+	if err := c.admin(ctx, p, http.MethodPost, "/admin/payments/"+url.PathEscape(c.ID)+"/refund", reasonBody{Reason: c.Reason, Sent: c.Sent}, &v); err != nil {
 		return fmt.Errorf("refund %s: %w", c.ID, err)
 	}
 	if err := printPayment(p, v, c.JSON); err != nil {
@@ -218,6 +243,9 @@ func (c *refundCmd) Run(ctx context.Context, p *Process) error {
 	}
 	if v.State == payment.StateRefunding {
 		return exitWith(exitPending, errors.New("the processor has not confirmed the refund yet; the server goes on by itself"))
+	}
+	if v.State == payment.StateReview {
+		return exitWith(exitPending, fmt.Errorf("it could not be refunded by itself (%s); return the money and record it with --sent REFERENCE", v.Reason))
 	}
 	return nil
 }
@@ -302,7 +330,7 @@ func settle(ctx context.Context, p *Process, c configured, verb, reason string) 
 	var answer struct {
 		Paused string `json:"paused"`
 	}
-	if err := c.admin(ctx, p, http.MethodPost, "/admin/settlement/"+verb, reasonBody{reason}, &answer); err != nil {
+	if err := c.admin(ctx, p, http.MethodPost, "/admin/settlement/"+verb, reasonBody{Reason: reason}, &answer); err != nil {
 		return fmt.Errorf("%s settlement: %w", verb, err)
 	}
 	if answer.Paused == "" {
