@@ -52,6 +52,9 @@ func (s *server) public() http.Handler {
 		payments.ServeHTTP(c.Writer, c.Request)
 	})
 	own.POST("/webhooks/:method", s.webhook)
+	if s.facilitator != nil {
+		own.Any("/x402/:call", gin.WrapH(http.StripPrefix("/x402", s.facilitator)))
+	}
 	for _, method := range []string{http.MethodGet, http.MethodHead} {
 		own.Handle(method, "/healthz", gin.WrapF(healthz))
 		own.Handle(method, "/readyz", gin.WrapF(readyz(s.ready)))
@@ -65,7 +68,7 @@ func (s *server) public() http.Handler {
 	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// By what was sent, so that no spelling of a priced path gets here.
 		path, _, _ := strings.Cut(r.RequestURI, "?")
-		if exact[path] || below(path, "/payments/") || below(path, "/webhooks/") {
+		if exact[path] || below(path, "/payments/") || below(path, "/webhooks/") || below(path, "/x402/") {
 			own.ServeHTTP(w, r)
 			return
 		}

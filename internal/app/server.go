@@ -44,9 +44,11 @@ type server struct {
 	store     *sqlstore.Store
 	processor *payment.Processor
 	gate      *gate.Gate
-	desk      receipts.Desk
-	revoked   receipts.RevocationList
-	telemetry *observers
+	// facilitator settles for servers of others; nil when there are none.
+	facilitator http.Handler
+	desk        receipts.Desk
+	revoked     receipts.RevocationList
+	telemetry   *observers
 
 	// current is swapped as a whole by a reload; a request sees one of them.
 	current   atomic.Pointer[snapshot]
@@ -115,6 +117,9 @@ func (s *server) open(ctx context.Context, now func() time.Time) error {
 	})
 	if err != nil {
 		return err //nolint:wrapcheck // it names the field
+	}
+	if s.facilitator, err = s.newFacilitator(now); err != nil {
+		return err
 	}
 	asked, cancel := context.WithTimeout(ctx, askBeforeReady)
 	defer cancel()
