@@ -133,7 +133,7 @@ func (b *binding) offer(c *client, need x402.PaymentRequirements) (payment.Offer
 		return none, errAmount
 	}
 	amount, err := money.New(units, need.Asset, exponent)
-	if err != nil {
+	if err != nil || amount.Currency() != need.Asset { // x402 writes ISO codes in capitals
 		return none, errAmount
 	}
 	offer, err := b.method.Offer(payment.Quote{Route: route, Amount: amount, Description: "Settled for " + c.Name, Terms: c.Terms})
