@@ -89,6 +89,23 @@ func banner(ctx context.Context, p *Process, cfg *config.Config, s *server) {
 			fmt.Fprintln(out, "without methods.stripe.webhook_secret, refunds and disputes made at the processor are not heard of")
 		}
 	}
+	supported := s.parts.rails.Supported()
+	for _, f := range cfg.Methods.Facilitators {
+		to := f.PayTo
+		if to == "" {
+			to = "the deposit address at the processor"
+		}
+		fmt.Fprintf(out, "paid by %s (%s on %s, over x402) to %s\n", f.Name, f.Asset.Symbol, f.Network, to)
+		if said := supported[f.Scheme+" on "+f.Network]; said != "ok" {
+			fmt.Fprintf(out, "NOT OFFERED yet: %s\n", plainText(said))
+		}
+		if f.Node == "" {
+			fmt.Fprintf(out, "without methods.facilitator.node, a settlement of %s whose answer is lost for good is left to a person\n", f.Name)
+		}
+	}
+	if n := len(cfg.X402.Clients); n > 0 {
+		fmt.Fprintf(out, "facilitator of Link tokens for %d other servers at %s/x402\n", n, cfg.PublicURL)
+	}
 	if cfg.Admin.Listen != "" {
 		fmt.Fprintf(out, "operations on http://%s (metrics, paywall refund, paywall settle pause)\n", cfg.Admin.Listen)
 	}
