@@ -260,8 +260,9 @@ func (s *server) applyEvent(r *http.Request, rail *stripe.Method, e stripe.Event
 	case stripe.ConcernRefund:
 		if out.Class == payment.OutcomeSucceeded {
 			_, err = s.processor.Returned(ctx, pay.ID, out.Reference)
-		} else if pay.State == payment.StateRefunded {
-			s.env.logger.ErrorContext(ctx, "a refund came back: the books say refunded, the processor does not", "event", e.ID, "payment", pay.ID, "reference", e.Reference, "reason", out.Reason)
+		} else if out.Class == payment.OutcomeNone {
+			// The payer's bank has sent it back: it is owed again.
+			_, err = s.processor.RefundFailed(ctx, pay.ID, e.Object, out.Reason)
 		}
 	case stripe.ConcernDispute:
 		if out.Class == payment.OutcomeSucceeded {

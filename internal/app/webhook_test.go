@@ -86,6 +86,33 @@ func TestWebhookRefund(t *testing.T) {
 }
 
 // TestWebhookDispute: a dispute flags the payment and closes what it opened.
+// TestWebhookRefundComesBack: a bank sends a confirmed refund back. It is owed
+// again, in the books too, until a person finds another way.
+func TestWebhookRefundComesBack(t *testing.T) {
+	h := build(t, plan{})
+	spt, err := h.play.Stripe().Grant("pm_card_refundFail", "usd", 1000, h.play.Now().Add(time.Hour), testProfile)
+	h.must(err)
+	a := h.do(http.MethodGet, "/v1/reports/7", "")
+	a = h.do(http.MethodGet, "/v1/reports/7", "", h.credentialWith(a.header, spt))
+	id := a.header.Get("Paywall-Payment-Id")
+	h.until("delivered", func() bool { return h.active.Load() == 0 && h.payment(id).Delivery == payment.DeliveryDelivered })
+	if a := h.operate("/admin/payments/"+id+"/refund", ""); a.status != http.StatusOK || h.payment(id).State != payment.StateRefunded {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	h.must(h.play.Advance(time.Minute))
+	h.until("the refund is owed again", func() bool { return h.payment(id).State == payment.StateReview })
+	if p := h.payment(id); p.RefundsFailed != 1 {
+		t.Errorf("%d refunds failed", p.RefundsFailed)
+	}
+	if a := h.operate("/admin/payments/"+id+"/refund", `{"sent":"by transfer 7"}`); a.status != http.StatusConflict {
+		t.Errorf("a reference with spaces: %d", a.status)
+	}
+	if a := h.operate("/admin/payments/"+id+"/refund", `{"sent":"transfer-7"}`); a.status != http.StatusOK || h.payment(id).State != payment.StateRefunded {
+		t.Errorf("%d %s, %s", a.status, a.body, h.payment(id).State)
+	}
+	h.whole()
+}
+
 func TestWebhookDispute(t *testing.T) {
 	h := build(t, plan{})
 	s := h.buy(http.MethodGet, "/v1/archive/2026", "")
