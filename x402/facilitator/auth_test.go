@@ -51,7 +51,7 @@ func TestCDP(t *testing.T) {
 				t.Fatal(err)
 			}
 			nonces := map[any]bool{}
-			for range 20 { // numbers in signatures are shorter now and then
+			for range 300 { // numbers in signatures are shorter now and then
 				r := must(http.NewRequestWithContext(t.Context(), http.MethodPost, "https://api.cdp.example/platform/v2/x402/settle?q=1", nil))
 				if err := key.Authorize(r, now); err != nil {
 					t.Fatal(err)
