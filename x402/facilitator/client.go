@@ -24,8 +24,9 @@ type Client struct {
 	endpoints []*endpoint
 	byName    map[string]*endpoint
 
-	mu      sync.Mutex // guards stop
+	mu      sync.Mutex // guards stop and closed, and the first use of running
 	stop    context.CancelFunc
+	closed  bool
 	running sync.WaitGroup
 }
 
@@ -153,6 +154,7 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 // under way go on.
 func (c *Client) Close() error {
 	c.mu.Lock()
+	c.closed = true
 	if c.stop != nil {
 		c.stop()
 	}

@@ -54,13 +54,20 @@ func (e *endpoint) current(now time.Time) *statement {
 
 // Start asks all endpoints what they support, which may take the time of three calls,
 // and goes on asking until ctx ends or [Client.Close]. That one cannot be read is
-// logged and no error: see [Client.Ready]. It is called once.
+// logged and no error: see [Client.Ready]. A second call, or one after Close, does nothing.
 func (c *Client) Start(ctx context.Context) {
-	ctx, stop := context.WithCancel(ctx)
-	c.mu.Lock()
-	c.stop = stop
-	c.mu.Unlock()
 	var first sync.WaitGroup
+	c.begin(ctx, &first)
+	first.Wait()
+}
+
+func (c *Client) begin(ctx context.Context, first *sync.WaitGroup) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.stop != nil {
+		return
+	}
+	ctx, c.stop = context.WithCancel(ctx)
 	for _, e := range c.endpoints {
 		first.Add(1)
 		c.running.Go(func() {
@@ -71,7 +78,6 @@ func (c *Client) Start(ctx context.Context) {
 			}
 		})
 	}
-	first.Wait()
 }
 
 // ask reads one endpoint and returns when to do it next. Of failures in a row each

@@ -162,6 +162,7 @@ func TestStart(t *testing.T) {
 			Needs:     []x402.Kind{{Version: 2, Scheme: "exact", Network: "eip155:8453"}, {Version: 2, Scheme: "exact", Network: "eip155:1"}},
 		})
 		c.Start(t.Context())
+		c.Start(t.Context()) // once is enough
 		picked(t, c, "exact", "eip155:1", "second", nil)
 		if err := c.Ready(); err == nil || !strings.Contains(err.Error(), "eip155:8453") || strings.Contains(err.Error(), "eip155:1:") {
 			t.Errorf("ready: %v", err)
@@ -195,6 +196,8 @@ func TestStart(t *testing.T) {
 			t.Error(err)
 		}
 		before = w.count("one")
+		time.Sleep(time.Hour)
+		c.Start(t.Context()) // too late
 		time.Sleep(time.Hour)
 		if w.count("one") != before {
 			t.Error("still asking")
