@@ -16,12 +16,12 @@ import (
 )
 
 // behind is what lies behind the servers under measurement: the API, and a
-// processor that takes no time. Both run in the process that loads.
+// processor and a facilitator that take no time. All run in the process that loads.
 type behind struct {
-	api, processor string // addresses
+	api, processor, facilitator string // addresses
 
-	// charges and pages count what was asked of them.
-	charges, pages atomic.Int64
+	// charges, pages, verified and settled count what was asked of them.
+	charges, pages, verified, settled atomic.Int64
 	// parts carries the time at which each part of a stream was written.
 	parts chan time.Time
 	// begin lets a stream write its first part.
@@ -31,13 +31,16 @@ type behind struct {
 func newBehind(ctx context.Context) (*behind, error) {
 	b := &behind{parts: make(chan time.Time, 1), begin: make(chan struct{})}
 	api := http.NewServeMux()
-	page := bytes.Repeat([]byte(`{"region":"north","units":1024,"share":"12.5"},`), 22)
-	api.HandleFunc("/v1/reports/{id}", func(w http.ResponseWriter, _ *http.Request) {
+	page := page()
+	report := func(w http.ResponseWriter, _ *http.Request) {
 		b.pages.Add(1)
 		h := w.Header()
 		h["Content-Type"], h["Content-Length"] = []string{"application/json"}, []string{strconv.Itoa(len(page))}
 		_, _ = w.Write(page)
-	})
+	}
+	for _, pattern := range []string{"/v1/reports/{id}", "/v1/coins/{id}"} {
+		api.HandleFunc(pattern, report)
+	}
 	api.HandleFunc("/v1/stream", b.stream)
 	api.HandleFunc("/v1/open", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -48,7 +51,7 @@ func newBehind(ctx context.Context) (*behind, error) {
 	for _, one := range []struct {
 		addr    *string
 		handler http.Handler
-	}{{&b.api, api}, {&b.processor, http.HandlerFunc(b.process)}} {
+	}{{&b.api, api}, {&b.processor, http.HandlerFunc(b.process)}, {&b.facilitator, http.HandlerFunc(b.facilitate)}} {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, fmt.Errorf("listen: %w", err)
@@ -62,6 +65,11 @@ func newBehind(ctx context.Context) (*behind, error) {
 		}()
 	}
 	return b, nil
+}
+
+// page is the body of a report, 1 kB.
+func page() []byte {
+	return bytes.Repeat([]byte(`{"region":"north","units":1024,"share":"12.5"},`), 22)
 }
 
 // stream writes its only part when it is told to and says when that was.

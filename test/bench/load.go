@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -132,6 +133,9 @@ type client struct {
 
 	r    *bufio.Reader
 	head []byte
+	// keep asks for the body, which is passed over otherwise.
+	keep bool
+	body []byte
 }
 
 func dial(addr string) (*client, error) {
@@ -170,6 +174,13 @@ func (c *client) answer() (status int, head []byte, err error) {
 			if length < 0 {
 				return status, c.head, errFraming
 			}
+			if c.keep {
+				c.body = make([]byte, length)
+				if _, err := io.ReadFull(c.r, c.body); err != nil {
+					return 0, nil, fmt.Errorf("read the body: %w", err)
+				}
+				return status, c.head, nil
+			}
 			if _, err := c.r.Discard(length); err != nil {
 				return 0, nil, fmt.Errorf("read the body: %w", err)
 			}
@@ -194,7 +205,15 @@ func same(req []byte) func(int) []byte { return func(int) []byte { return req } 
 
 // get is a GET as a small client writes it.
 func get(target, authority string, fields ...string) []byte {
-	b := []byte("GET " + target + " HTTP/1.1\r\nHost: " + authority + "\r\nUser-Agent: bench\r\nAccept: */*\r\n")
+	return request(http.MethodGet, target, authority, fields...)
+}
+
+// request is one without a body.
+func request(method, target, authority string, fields ...string) []byte {
+	b := []byte(method + " " + target + " HTTP/1.1\r\nHost: " + authority + "\r\nUser-Agent: bench\r\nAccept: */*\r\n")
+	if method == http.MethodPost {
+		b = append(b, "Content-Length: 0\r\n"...)
+	}
 	for _, f := range fields {
 		b = append(append(b, f...), "\r\n"...)
 	}

@@ -1,8 +1,9 @@
 // Command bench measures the built binary under load, as ratios to floors that
 // run beside it: a bare gin handler, a tuned reverse proxy that does nothing
 // else, and the same gate with its store in memory. Servers run as processes of
-// their own; the load, the API and a processor that takes no time run in this
-// one. Floors and ours take turns, and each figure is the median of the rounds.
+// their own; the load, the API and a processor and a facilitator that take no
+// time run in this one. Floors and ours take turns, and each figure is the median
+// of the rounds.
 //
 // Rates "per core" are requests per second of processor time that the server
 // used, as the kernel counts it: a neighbour on the machine slows both sides of
@@ -52,11 +53,13 @@ type bench struct {
 
 func run(ctx context.Context) error {
 	quick := flag.Bool("quick", false, "fewer and shorter rounds: a look, not a measurement")
-	only := flag.String("only", "", "one group: challenges, receipts, payments, forged, streams, reload, unpaid, footprint")
+	only := flag.String("only", "", "one group: challenges, x402-challenges, receipts, payments, x402-payments, forged, streams, reload, unpaid, footprint")
 	name := flag.String("role", "", "serve as a part of the measurement (used by this program itself)")
 	var s settings
 	flag.StringVar(&s.api, "api", "", "address of the API, for a role")
 	flag.StringVar(&s.processor, "processor", "", "address of the processor, for a role")
+	flag.StringVar(&s.facilitator, "facilitator", "", "address of the facilitator, for a role that is paid in stablecoins")
+	flag.StringVar(&s.answer, "answer", "", "file with an answer, for the role that repeats it")
 	flag.StringVar(&s.store, "store", "", "memory or sqlite, for a role")
 	flag.StringVar(&s.dir, "dir", "", "folder of the store, for a role")
 	flag.DurationVar(&s.delay, "delay", 0, "added to each commit, for a role")
@@ -98,8 +101,10 @@ func (b *bench) run(ctx context.Context) (err error) {
 		measure func(context.Context) error
 	}{
 		{"challenges", b.challenges},
+		{"x402-challenges", b.exchangeChallenges},
 		{"receipts", b.receipts},
 		{"payments", b.payments},
+		{"x402-payments", b.exchangePayments},
 		{"forged", b.forged},
 		{"streams", b.streams},
 		{"reload", b.reload},

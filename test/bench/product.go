@@ -19,7 +19,10 @@ type product struct {
 	binary, dir string
 	api         string
 	processor   string
+	facilitator string
 	profiles    string
+	// v1 says that challenges of x402 are given in version 1, too.
+	v1 bool
 }
 
 const configuration = `listen: %[1]s
@@ -28,11 +31,15 @@ store: sqlite:bench.db
 keys: {challenge: "file:challenge.key", receipts: "file:receipts.pem"}
 methods:
   stripe: {key: sk_test_bench, profile: ` + profile + `, base_url: "http://%[3]s"}
+  facilitator: {network: "` + network + `", pay_to: "` + payee + `", url: "http://%[6]s"}
+x402: {v1: %[7]t, link_tokens: {offer: off}}
 upstreams:
   api: {url: "http://%[4]s"}
 routes:
-  - {match: "GET /v1/reports/{id}", upstream: api, price: 1.00 USD, description: One market report, pass: {for: 1h}}
-  - {match: GET /v1/stream, upstream: api, price: 1.00 USD}
+  - {match: "GET /v1/reports/{id}", upstream: api, price: 1.00 USD, description: One market report, pass: {for: 1h}, methods: [stripe]}
+  - {match: "GET /v1/both/{id}", upstream: api, price: 1.00 USD, description: One market report}
+  - {match: "/v1/coins/{id}", upstream: api, price: 1.00 USD, description: One market report, methods: [facilitator]}
+  - {match: GET /v1/stream, upstream: api, price: 1.00 USD, methods: [stripe]}
   - {match: GET /v1/open, upstream: api, free: true}
 limits:
   challenges_per_second: 100000000
@@ -47,7 +54,7 @@ log: {level: %[5]s}
 `
 
 func newProduct(ctx context.Context, root, profiles string, b *behind) (*product, error) {
-	p := &product{binary: filepath.Join(root, "paywall"), dir: root, api: b.api, processor: b.processor, profiles: profiles}
+	p := &product{binary: filepath.Join(root, "paywall"), dir: root, api: b.api, processor: b.processor, facilitator: b.facilitator, profiles: profiles, v1: true}
 	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "nomsgpack", "-trimpath", "-ldflags", "-s -w", "-o", p.binary, "paywall/cmd/paywall") //nolint:gosec // our own command
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -73,7 +80,7 @@ func (p *product) start(ctx context.Context, procs int, level string) (*process,
 		return nil, 0, err
 	}
 	file := filepath.Join(dir, "paywall.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, public, admin, p.processor, p.api, level), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, public, admin, p.processor, p.api, level, p.facilitator, p.v1), 0o600); err != nil {
 		return nil, 0, fmt.Errorf("write the configuration: %w", err)
 	}
 	args := []string{"serve", "-c", file}

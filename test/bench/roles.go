@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -19,7 +22,9 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"paywall/gate"
+	"paywall/gate/gingate"
 	"paywall/internal/proxy"
+	"paywall/methods/facilitator"
 	"paywall/methods/stripe"
 	"paywall/mpp"
 	"paywall/payment"
@@ -27,20 +32,26 @@ import (
 	"paywall/pricing/flat"
 	"paywall/receipts"
 	"paywall/sqlstore"
+	"paywall/x402"
+	"paywall/x402/evm"
+	calls "paywall/x402/facilitator"
 )
 
 const (
 	realm   = "127.0.0.1"
 	target  = "/v1/reports/2026"
+	both    = "/v1/both/2026"  // paid over either protocol
+	coins   = "/v1/coins/2026" // paid with stablecoins
 	profile = "profile_bench"
 )
 
 // settings of a role that stands in for a part of the binary.
 type settings struct {
-	api, processor string // addresses
-	store, dir     string
-	delay          time.Duration
-	offers         int
+	api, processor, facilitator string // addresses
+	answer                      string // a file
+	store, dir                  string
+	delay                       time.Duration
+	offers                      int
 }
 
 // serveRole listens, says where, and serves until ctx ends.
@@ -70,8 +81,12 @@ func roleHandler(ctx context.Context, name string, s settings) (http.Handler, er
 		return hello(), nil
 	case "relay":
 		return relay(s.api)
+	case "repeat":
+		return repeat(s.answer)
 	case "gate":
-		return library(ctx, s)
+		return library(ctx, s, compose)
+	case "middleware":
+		return library(ctx, s, embed)
 	}
 	return nil, fmt.Errorf("no role %q", name)
 }
@@ -82,6 +97,34 @@ func hello() http.Handler {
 	e := gin.New()
 	e.GET("/v1/reports/:id", func(c *gin.Context) { c.String(http.StatusOK, "hello") })
 	return e
+}
+
+// repeat is the most that a handler can reach whose answers are those of the file: a
+// bare one that has them ready.
+func repeat(file string) (http.Handler, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	defer f.Close()                                         //nolint:errcheck // it was only read
+	resp, err := http.ReadResponse(bufio.NewReader(f), nil) //nolint:bodyclose // it is closed, and the file with it
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	delete(resp.Header, "Date") // the server's own
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	e.GET("/v1/both/:id", func(c *gin.Context) {
+		maps.Copy(c.Writer.Header(), resp.Header)
+		c.Writer.WriteHeader(resp.StatusCode)
+		_, _ = c.Writer.Write(body)
+	})
+	return e, nil
 }
 
 // relay is the floor of everything that asks an upstream: the standard library's
@@ -113,19 +156,18 @@ func (b *pool) Get() []byte {
 // Put implements [httputil.BufferPool].
 func (b *pool) Put(p []byte) { b.p.Put(&p) }
 
-// library is the gate as the binary wires it, over a store of choice. With
-// offers it has that many ways to pay, which settle nothing.
-func library(ctx context.Context, s settings) (http.Handler, error) {
+// library is the gate as the binary wires it, over a store of choice and around
+// what mount makes of it. With offers it has that many ways to pay, which settle
+// nothing; with a facilitator it is paid in stablecoins, otherwise by tokens.
+func library(ctx context.Context, s settings, mount func(settings, *gate.Gate) (http.Handler, error)) (http.Handler, error) {
 	var methods []payment.Method
 	for i := range s.offers {
 		methods = append(methods, &paymenttest.Method{ID: "rail" + string(rune('a'+i))})
 	}
 	if s.offers == 0 {
-		m, err := stripe.New(stripe.Config{
-			Key: "sk_test_bench", Profile: profile, BaseURL: "http://" + s.processor, MaxInFlight: inFlight,
-		})
+		m, err := rail(ctx, s)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // it names the field
+			return nil, err
 		}
 		methods = append(methods, m)
 	}
@@ -133,16 +175,45 @@ func library(ctx context.Context, s settings) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	router, err := compose(ctx, s, methods, store)
+	g, err := newGate(ctx, methods, store)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := mount(s, g)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", router)
+	mux.Handle("/", handler)
 	mux.HandleFunc("/commits", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(strconv.AppendInt(nil, counted(), 10))
 	})
 	return mux, nil
+}
+
+// rail is what settles.
+func rail(ctx context.Context, s settings) (payment.Method, error) {
+	if s.facilitator == "" {
+		return stripe.New(stripe.Config{ //nolint:wrapcheck // it names the field
+			Key: "sk_test_bench", Profile: profile, BaseURL: "http://" + s.processor, MaxInFlight: inFlight,
+		})
+	}
+	c, err := calls.New(calls.Config{Endpoints: []calls.Endpoint{{URL: "http://" + s.facilitator}}})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the field
+	}
+	if err := c.Refresh(ctx); err != nil {
+		return nil, err //nolint:wrapcheck // it says who was not heard
+	}
+	asset, ok := evm.FindAsset(network, "USDC")
+	if !ok {
+		return nil, fmt.Errorf("USDC is not known on %s", network)
+	}
+	to, err := evm.ParseAddress(payee)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what is wrong
+	}
+	return facilitator.New(facilitator.Config{Asset: asset, PayTo: to, Client: c}) //nolint:wrapcheck // it names the field
 }
 
 // inFlight bounds calls to the stand-in for the processor; it is more than the
@@ -163,12 +234,16 @@ func openStore(ctx context.Context, s settings) (store payment.Store, commits fu
 	return nil, nil, fmt.Errorf("no store %q", s.store)
 }
 
-func compose(ctx context.Context, s settings, methods []payment.Method, store payment.Store) (http.Handler, error) {
+func newGate(ctx context.Context, methods []payment.Method, store payment.Store) (*gate.Gate, error) {
 	keys, err := mpp.NewKeyRing(mpp.Key{ID: "bench", Secret: bytes.Repeat([]byte{7}, mpp.MinKeyBytes)})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the field
 	}
 	scheme, err := mpp.New(mpp.Config{Keys: keys})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the field
+	}
+	exchange, err := x402.New(x402.Config{Origin: "http://" + realm})
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the field
 	}
@@ -183,13 +258,14 @@ func compose(ctx context.Context, s settings, methods []payment.Method, store pa
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the field
 	}
-	g, err := gate.New(gate.Config{
-		Realm: realm, Processor: processor, Methods: methods, Protocols: []payment.Protocol{scheme}, Receipts: desk,
+	return gate.New(gate.Config{ //nolint:wrapcheck // it names the field
+		Realm: realm, Processor: processor, Methods: methods, Protocols: []payment.Protocol{scheme, exchange}, Receipts: desk,
 		Limits: gate.Limits{Challenges: 1 << 29, Burst: 1 << 30, Failures: -1, Settling: -1}, Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
-	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the field
-	}
+}
+
+// compose has the gate before the API, as the binary does.
+func compose(s settings, g *gate.Gate) (http.Handler, error) {
 	upstream, err := url.Parse("http://" + s.api)
 	if err != nil {
 		return nil, fmt.Errorf("upstream: %w", err)
@@ -204,7 +280,25 @@ func compose(ctx context.Context, s settings, methods []payment.Method, store pa
 	}
 	return g.Router([]gate.Route{ //nolint:wrapcheck // it names the route
 		{ID: "report", Pattern: "GET /v1/reports/{id}", Pricer: price, Description: "One market report", Handler: hop},
+		{ID: "coins", Pattern: "/v1/coins/{id}", Pricer: price, Description: "One market report", Handler: hop},
 	})
+}
+
+// embed has the gate as a middleware before a handler of the same program.
+func embed(_ settings, g *gate.Gate) (http.Handler, error) {
+	price, err := flat.Parse("1.00 USD")
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the price
+	}
+	paid, err := gingate.New(g, gate.Route{ID: "coins", Pricer: price, Description: "One market report"})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the route
+	}
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	body := page()
+	e.Match([]string{http.MethodGet, http.MethodPost}, "/v1/coins/:id", paid, func(c *gin.Context) { c.Data(http.StatusOK, "application/json", body) })
+	return e, nil
 }
 
 func newDesk() (receipts.Desk, error) {

@@ -14,7 +14,9 @@ type figure struct {
 	// ours and floor are written as they are; the floor is empty for limits that stand alone.
 	ours, floor string
 	// value is compared with goal: the ratio to the floor, or the figure itself.
-	value, goal float64
+	value float64
+	// goal is zero for what has none, such as a ceiling; with most it is a goal.
+	goal float64
 	// most says that goal is an upper bound.
 	most bool
 	unit string
@@ -41,7 +43,11 @@ func write(w io.Writer, figures []figure) error {
 		if !f.met() {
 			met = "**no**"
 		}
-		rows = append(rows, []string{f.name, f.ours, f.floor, ratio, sign + number(f.goal) + f.unit, met})
+		goal := sign + number(f.goal) + f.unit
+		if f.goal == 0 && !f.most {
+			goal, met = "", ""
+		}
+		rows = append(rows, []string{f.name, f.ours, f.floor, ratio, goal, met})
 	}
 	widths := make([]int, len(rows[0]))
 	for _, r := range rows {
