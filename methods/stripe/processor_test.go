@@ -70,6 +70,7 @@ type processor struct {
 	dispute object
 	faults  map[string][]fault // by operation, played once each
 	touch   func(object)       // changes an intent as it is made
+	coins   coins
 	calls   []wire
 	serial  int
 }
@@ -164,6 +165,12 @@ func operation(method, path string) string {
 		return "create"
 	case method == http.MethodPost && strings.HasSuffix(path, "/cancel"):
 		return "cancel"
+	case path == "/v1/payment_intents/search":
+		return "search"
+	case path == "/v1/crypto/deposit_addresses" && method == http.MethodPost:
+		return "address"
+	case path == "/v1/crypto/deposit_addresses":
+		return "addresses"
 	case path == "/v1/payment_intents":
 		return "list"
 	case parts[0] == "payment_intents":
@@ -261,7 +268,17 @@ func (p *processor) do(op string, r *http.Request, body []byte) (int, any) {
 	last := r.URL.Path[strings.LastIndex(r.URL.Path, "/")+1:]
 	switch op {
 	case "create":
+		if form.Get("payment_method_types[0]") == "crypto" {
+			return p.createCoin(form)
+		}
 		return p.create(form)
+	case "search":
+		return p.search(r.URL.Query().Get("query"))
+	case "address":
+		return p.makeAddress(form)
+	case "addresses":
+		want := r.URL.Query().Get("network")
+		return 200, page(p.coins.addresses, r.URL.Query(), func(o object) bool { return o["network"] == want })
 	case "get":
 		if pi := p.intent(last); pi != nil {
 			return 200, pi
