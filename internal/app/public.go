@@ -69,7 +69,7 @@ func (s *server) public() http.Handler {
 		// By what was sent, so that no spelling of a priced path gets here.
 		path, _, _ := strings.Cut(r.RequestURI, "?")
 		if exact[path] || below(path, "/payments/") || below(path, "/webhooks/") || below(path, "/x402/") {
-			own.ServeHTTP(w, r)
+			own.ServeHTTP(steady{w, s.cfg.Limits.WriteStall}, r)
 			return
 		}
 		s.current.Load().router.ServeHTTP(w, r)

@@ -300,7 +300,7 @@ func (s *server) httpServer(h http.Handler) *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	return &http.Server{
-		Handler: h, ConnContext: withPeer, ReadHeaderTimeout: l.ReadHeader, IdleTimeout: l.Idle, MaxHeaderBytes: int(l.HeaderBytes),
+		Handler: paced(h, l.ReadBody), ConnContext: withPeer, ReadHeaderTimeout: l.ReadHeader, IdleTimeout: l.Idle, MaxHeaderBytes: int(l.HeaderBytes),
 		Protocols: &protocols, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 100},
 		ErrorLog: slog.NewLogLogger(s.env.logger.Handler(), slog.LevelDebug),
 	}
@@ -311,7 +311,7 @@ func (s *server) listen(ctx context.Context) (public, admin net.Listener, err er
 	if err != nil {
 		return nil, nil, fmt.Errorf("listen: %w; choose another address or stop what has it", err)
 	}
-	public = limitConns(public, s.cfg.Limits.Connections, s.cfg.Limits.ConnectionsPerClient, s.cfg.TrustedProxies)
+	public = limitConns(stalls(public, s.cfg.Limits.WriteStall), s.cfg.Limits.Connections, s.cfg.Limits.ConnectionsPerClient, s.cfg.TrustedProxies)
 	if s.cfg.TLS != nil {
 		tc, err := s.tlsConfig()
 		if err != nil {
@@ -323,6 +323,7 @@ func (s *server) listen(ctx context.Context) (public, admin net.Listener, err er
 		if admin, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Admin.Listen); err != nil {
 			return nil, nil, errors.Join(fmt.Errorf("admin.listen: %w; choose another address or stop what has it", err), public.Close())
 		}
+		admin = stalls(admin, s.cfg.Limits.WriteStall)
 	}
 	return public, admin, nil
 }
