@@ -18,12 +18,25 @@ func (m *Method) Charge(ctx context.Context, p payment.Payment, in payment.Inten
 	if err != nil {
 		return payment.Outcome{Reason: "intent_unreadable", Err: &Error{Op: "charge", Err: err}}
 	}
-	a := m.send(ctx, call{op: "charge", method: s.Method, path: s.Path, version: s.Version, account: s.Account, key: in.Key}, s.Body)
+	return m.create(ctx, "charge", p, in, s)
+}
+
+// create sends the stored form and says what became of its intent.
+func (m *Method) create(ctx context.Context, op string, p payment.Payment, in payment.Intent, s stored) payment.Outcome {
+	a := m.send(ctx, call{op: op, method: s.Method, path: s.Path, version: s.Version, account: s.Account, key: in.Key}, s.Body)
 	switch {
 	case a.ok():
 		var pi intent
 		if !a.read(&pi) || !pi.sound() {
 			return m.failed(a)
+		}
+		if was := m.judge(p, pi); a.replayed() && (was.Class == payment.OutcomeSucceeded || promised(was)) {
+			// It tells how it was. Somebody may have paid it back since, or given it up.
+			now, failure := m.fetch(ctx, op, s.Version, s.Account, pi.ID)
+			if failure != nil {
+				return doubt(*failure)
+			}
+			pi = now
 		}
 		return m.end(ctx, p, s, pi)
 	case a.status >= 400 && a.shouldRetry() == "true":
@@ -44,17 +57,43 @@ func (m *Method) Charge(ctx context.Context, p payment.Payment, in payment.Inten
 func (m *Method) end(ctx context.Context, p payment.Payment, s stored, pi intent) payment.Outcome {
 	out := m.judge(p, pi)
 	if out.Class != payment.OutcomeUnknown || !cancelable(pi) {
-		return out
+		return m.since(ctx, s.Version, p, pi, out)
 	}
 	last, failure := m.cancel(ctx, s, pi.ID)
 	if failure != nil {
 		return doubt(*failure)
 	}
-	final := m.judge(p, last)
+	final := m.since(ctx, s.Version, p, last, m.judge(p, last))
 	if final.Class == payment.OutcomeDeclined && pi.Status == string(sdk.PaymentIntentStatusRequiresAction) {
 		final.Kind, final.Reason = payment.KindActionRequired, pi.Status
 	}
 	return final
+}
+
+// since completes the word of a charge's success: whether it was paid back since,
+// and by which refund. Lists do not say.
+func (m *Method) since(ctx context.Context, version string, p payment.Payment, pi intent, out payment.Outcome) payment.Outcome {
+	if out.Class == payment.OutcomeSucceeded && pi.LatestCharge.ID != "" && pi.LatestCharge.AmountRefunded == nil {
+		now, failure := m.fetch(ctx, "charge", version, p.Account, pi.ID)
+		if failure != nil {
+			return doubt(*failure)
+		}
+		out = m.judge(p, now)
+	}
+	if out.Class != payment.OutcomeSucceeded || !out.Refunded.IsPositive() {
+		return out
+	}
+	list, _, failure := m.refunds(ctx, p.Account, out.Reference)
+	if failure != nil {
+		return doubt(*failure)
+	}
+	for _, re := range list { // the latest comes first
+		if re.away() {
+			out.RefundReference = re.ID
+			break
+		}
+	}
+	return out
 }
 
 // cancel ends an intent and returns what it is in the end, which may be that
@@ -118,7 +157,7 @@ func (m *Method) requestRefused(ctx context.Context, p payment.Payment, s stored
 		return m.failed(a)
 	}
 	fatal := func(reason string) payment.Outcome {
-		return payment.Outcome{Class: payment.OutcomeNotNow, Fatal: true, Reason: reason, Err: a.cause()}
+		return payment.Outcome{Class: payment.OutcomeNotNow, Fatal: !ofRoute(s, pr.Param), Reason: reason, Err: a.cause()}
 	}
 	if pr.Type == string(sdk.ErrorTypeIdempotency) {
 		return m.conflict(ctx, p, s, a)
@@ -127,7 +166,7 @@ func (m *Method) requestRefused(ctx context.Context, p payment.Payment, s stored
 		return m.failed(a)
 	}
 	// A refusal that the payer's choice of token can bring about must not stop
-	// the seller's business; one of the seller's own settings must.
+	// the seller's business, nor may one of one route; one of the key's settings must.
 	aboutToken := pr.Param == "" || strings.Contains(pr.Param, tokenTopLevel) || strings.HasPrefix(pr.Param, "payment_method")
 	switch c := code(pr.Code); {
 	case c == string(sdk.ErrorCodeResourceMissing) && aboutToken:
@@ -147,6 +186,20 @@ func (m *Method) requestRefused(ctx context.Context, p payment.Payment, s stored
 	default:
 		return refused(a, payment.KindVerificationFailed, c)
 	}
+}
+
+// ofRoute reports whether a refusal is about what one route says of itself: the
+// others go on.
+func ofRoute(s stored, param string) bool {
+	if s.Account != "" {
+		return true
+	}
+	name, _, _ := strings.Cut(param, "[")
+	switch name {
+	case "on_behalf_of", "transfer_data", "transfer_group", "application_fee_amount", "statement_descriptor_suffix", "metadata":
+		return true
+	}
+	return false
 }
 
 // conflict reads "this key was used with other parameters": it was burned by a

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"paywall/methods/stripe"
@@ -134,7 +135,7 @@ func TestChargeByAnswer(t *testing.T) {
 		{"B053 unknown parameter", answer(400, refusal(`,"code":"parameter_unknown","param":"automatic_payment_methods"`)), want{class: notNow, fatal: true, reason: "parameter_unknown"}},
 		{"B053 exclusive parameters", answer(400, refusal(`,"code":"parameters_exclusive"`)), want{class: notNow, fatal: true, reason: "parameters_exclusive"}},
 		{"a parameter that the payer chose", answer(400, refusal(`,"code":"parameter_invalid_string"`+tokenParam)), want{class: declined, kind: verification, reason: "token_refused"}},
-		{"destination gone", answer(400, refusal(`,"code":"resource_missing","param":"transfer_data[destination]"`)), want{class: notNow, fatal: true, reason: "account_unknown"}},
+		{"destination gone", answer(400, refusal(`,"code":"resource_missing","param":"transfer_data[destination]"`)), want{class: notNow, reason: "account_unknown"}},
 		{"token gone", answer(404, refusal(`,"code":"resource_missing"`+tokenParam)), want{class: declined, kind: verification, reason: "token_unknown"}},
 		{"no such endpoint", answer(404, refusal(``)), want{class: notNow, fatal: true, reason: "endpoint_unknown"}},
 		{"404 of a proxy", answer(404, `not found`), want{class: unknown, reason: "status_404"}},
@@ -213,6 +214,124 @@ func TestB054_WrongFields(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A connected account that took its consent back stops the routes that charge on it,
+// and no others.
+func TestB053_OneAccountStopsNobodyElse(t *testing.T) {
+	refusal := func(members string) string {
+		return `{"error":{"type":"invalid_request_error","message":"leakme"` + members + `}}`
+	}
+	notNow := payment.OutcomeNotNow
+	for _, tt := range []struct {
+		name  string
+		fault fault
+		want  want // of a charge on a connected account
+		own   want // of the same answer on the seller's own
+	}{
+		{"consent taken back", answer(403, refusal(`,"code":"account_invalid"`)), want{class: notNow, reason: "account_refused"}, want{class: notNow, fatal: true, reason: "key_lacks_permission"}},
+		{"account refused", answer(400, refusal(`,"code":"account_invalid"`)), want{class: notNow, reason: "account_invalid"}, want{class: notNow, fatal: true, reason: "account_invalid"}},
+		{"not for this account", answer(400, refusal(`,"code":"parameter_unknown","param":"x"`)), want{class: notNow, reason: "parameter_unknown"}, want{class: notNow, fatal: true, reason: "parameter_unknown"}},
+		{"the key itself", answer(401, refusal(``)), want{class: notNow, fatal: true, reason: "key_refused"}, want{class: notNow, fatal: true, reason: "key_refused"}},
+	} {
+		for _, account := range []string{"acct_shop", ""} {
+			t.Run(tt.name+account, func(t *testing.T) {
+				pr := newProcessor(t)
+				m := pr.rail(t)
+				q := quote(t, "1.50 USD")
+				q.Terms.Account = account
+				p, in := claim(t, m, q, 1, pr.mint(token{}))
+				pr.play("create", tt.fault)
+				w := tt.want
+				if account == "" {
+					w = tt.own
+				}
+				check(t, m.Charge(t.Context(), p, in), w)
+			})
+		}
+	}
+}
+
+// Answers that do not come to an end, or not to one that can be used: bounded in
+// memory and in time, and nothing is concluded from them.
+func TestB055_AnswersWithoutAnEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		body   func(context.Context) io.Reader
+		reason string
+		within time.Duration
+	}{
+		{"10 MiB", func(context.Context) io.Reader { return io.LimitReader(endless{}, 10<<20) }, "answer_cut", 0},
+		{"for ever", func(context.Context) io.Reader { return endless{} }, "answer_cut", 0},
+		{"one byte a second", func(ctx context.Context) io.Reader { return slow{ctx.Done()} }, "answer_cut", time.Minute},
+		{"invalid", func(context.Context) io.Reader { return strings.NewReader(`{"id":"pi_1",}`) }, "odd_answer", 0},
+		{"truncated", func(context.Context) io.Reader {
+			return strings.NewReader(`{"id":"pi_1","object":"payment_intent","sta`)
+		}, "odd_answer", 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				body := &counted{}
+				m, err := stripe.New(stripe.Config{
+					Key: testKey, Profile: "profile_test_shop", Now: clock,
+					Transport: respondWith(func(r *http.Request) *http.Response {
+						body.Reader = tt.body(r.Context())
+						return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(body), Request: r}
+					}),
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p, in := claim(t, m, quote(t, "1.50 USD"), 1, "spt_1")
+				begun := time.Now()
+				check(t, m.Charge(t.Context(), p, in), want{reason: tt.reason})
+				if took := time.Since(begun); took > tt.within {
+					t.Errorf("given up after %s, want %s at most", took, tt.within)
+				}
+				if body.n > 2<<20 {
+					t.Errorf("%d bytes were read", body.n)
+				}
+			})
+		})
+	}
+}
+
+type respondWith func(*http.Request) *http.Response
+
+func (f respondWith) RoundTrip(r *http.Request) (*http.Response, error) { return f(r), nil }
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
+
+// slow is the body of an answer whose sender has all the time in the world.
+type slow struct{ done <-chan struct{} }
+
+func (s slow) Read(p []byte) (int, error) {
+	select {
+	case <-time.After(time.Second):
+		p[0] = ' '
+		return 1, nil
+	case <-s.done:
+		return 0, context.DeadlineExceeded
+	}
+}
+
+type counted struct {
+	io.Reader
+
+	n int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.n += n
+	return n, err
 }
 
 func TestB056_RedirectsAreNotFollowed(t *testing.T) {

@@ -57,6 +57,11 @@ type Config struct {
 	// SPTParam is [ParamNested] (the default) or [ParamTopLevel].
 	SPTParam string
 
+	// ManualCapture lets charges be authorized first and taken once the goods are
+	// made, for quotes that ask for it; otherwise such quotes are charged at once.
+	// Banks may refuse to take what they promised, and a payer sees two movements.
+	ManualCapture bool
+
 	// Account is the connected account charged on where a route names none.
 	Account string
 	// StatementSuffix follows the account's prefix on card statements where a

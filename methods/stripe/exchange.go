@@ -33,11 +33,12 @@ type call struct {
 // used: it knows the shapes of another API version, its errors quote bodies, and
 // it forgets status and headers of what it cannot parse.
 type answer struct {
-	op     string
-	status int // zero when there was no answer
-	header http.Header
-	body   []byte
-	whole  bool // the body arrived to its end, within the limit
+	op      string
+	account string // that was asked as, when it is not the key's own
+	status  int    // zero when there was no answer
+	header  http.Header
+	body    []byte
+	whole   bool // the body arrived to its end, within the limit
 	// unsent is proof that not one byte of the request left.
 	unsent bool
 	err    error // of the transport, safe to log
@@ -85,7 +86,7 @@ func (m *Method) exchange(ctx context.Context, c call, send func(sdk.Backend) er
 	case m.slots <- struct{}{}:
 		defer func() { <-m.slots }()
 	case <-ctx.Done():
-		return answer{op: c.op, unsent: true, err: transportCause(ctx.Err())}
+		return answer{op: c.op, account: c.account, unsent: true, err: transportCause(ctx.Err())}
 	}
 	if c.limit == 0 {
 		c.limit = maxAnswer
@@ -99,7 +100,7 @@ func (m *Method) exchange(ctx context.Context, c call, send func(sdk.Backend) er
 			r.answer.err = transportCause(err)
 		}
 	}
-	r.answer.op = c.op
+	r.answer.op, r.answer.account = c.op, c.account
 	return r.answer
 }
 

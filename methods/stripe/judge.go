@@ -40,7 +40,13 @@ func (m *Method) judge(p payment.Payment, pi intent) payment.Outcome {
 		if err != nil {
 			return mismatch("received_differs")
 		}
-		return payment.Outcome{Class: payment.OutcomeSucceeded, Reference: pi.ID, Amount: received}
+		out := payment.Outcome{Class: payment.OutcomeSucceeded, Reference: pi.ID, Amount: received}
+		if c.AmountRefunded != nil && *c.AmountRefunded != 0 {
+			if out.Refunded, err = money.New(*c.AmountRefunded, pi.Currency, p.Amount.Scale()); err != nil || !out.Refunded.IsPositive() {
+				return mismatch("refunded_differs")
+			}
+		}
+		return out
 	case sdk.PaymentIntentStatusCanceled:
 		return payment.Outcome{Class: payment.OutcomeDeclined, Reference: pi.ID, Reason: "canceled"}
 	case sdk.PaymentIntentStatusRequiresPaymentMethod:
@@ -52,7 +58,14 @@ func (m *Method) judge(p payment.Payment, pi intent) payment.Outcome {
 		return payment.Outcome{Reference: pi.ID, Reason: pi.Status}
 	case sdk.PaymentIntentStatusRequiresAction, sdk.PaymentIntentStatusRequiresConfirmation, sdk.PaymentIntentStatusProcessing:
 		return payment.Outcome{Reference: pi.ID, Reason: pi.Status}
-	case sdk.PaymentIntentStatusRequiresCapture: // never asked for
+	case sdk.PaymentIntentStatusRequiresCapture:
+		switch {
+		case !p.Held: // never asked for
+		case pi.AmountCapturable == nil || *pi.AmountCapturable != p.Amount.Units():
+			return mismatch("capturable_differs")
+		default:
+			return payment.Outcome{Reference: pi.ID, Reason: pi.Status}
+		}
 	}
 	return mismatch("unexpected_status")
 }
@@ -107,6 +120,9 @@ func (m *Method) failed(a answer) payment.Outcome {
 	// 401 and 403 too.
 	case a.status == http.StatusUnauthorized && spoken:
 		out.Class, out.Fatal, out.Reason = payment.OutcomeNotNow, true, "key_refused"
+	case a.status == http.StatusForbidden && spoken && a.account != "":
+		// One connected account took its consent back. The others have not.
+		out.Class, out.Reason = payment.OutcomeNotNow, "account_refused"
 	case a.status == http.StatusForbidden && spoken:
 		out.Class, out.Fatal, out.Reason = payment.OutcomeNotNow, true, "key_lacks_permission"
 	case a.status == http.StatusTooManyRequests:

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"time"
 
+	sdk "github.com/stripe/stripe-go/v82"
+
 	"paywall/money"
 	"paywall/payment"
 )
@@ -60,7 +62,8 @@ func (m *Method) listed(pi intent) (Charge, error) {
 	}
 	// Judged as the payment that it says it is, so that success means here what
 	// it means everywhere.
-	p := payment.Payment{ID: pi.Metadata[metaPayment], Amount: amount}
+	held := pi.Status == string(sdk.PaymentIntentStatusRequiresCapture)
+	p := payment.Payment{ID: pi.Metadata[metaPayment], Amount: amount, Held: held}
 	return Charge{
 		Reference: pi.ID, PaymentID: p.ID, Route: pi.Metadata[metaRoute],
 		Outcome: m.judge(p, pi).Class, Amount: amount, Created: time.Unix(pi.Created, 0).UTC(),

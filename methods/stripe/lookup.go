@@ -39,10 +39,10 @@ func (m *Method) Lookup(ctx context.Context, p payment.Payment, in payment.Inten
 		return payment.Outcome{Class: payment.OutcomeMismatch, Reference: f.own.ID, Reason: "two_charges"}
 	case f.own != nil:
 		out := m.judge(p, *f.own)
-		if out.Class == payment.OutcomeUnknown && cancelable(*f.own) {
+		if out.Class == payment.OutcomeUnknown && (cancelable(*f.own) || promised(out)) {
 			out.Class = payment.OutcomeStarted
 		}
-		return out
+		return m.since(ctx, s.Version, p, *f.own, out)
 	case f.void != nil && f.void.Status == string(sdk.PaymentIntentStatusCanceled):
 		// The key is bound to an intent that is closed: Void got this far once.
 		return payment.Outcome{Class: payment.OutcomeVoided, Reference: f.void.ID}

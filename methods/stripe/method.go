@@ -25,7 +25,7 @@ type Method struct {
 	slots   chan struct{} // one per call in flight
 }
 
-var _ payment.Method = (*Method)(nil)
+var _ payment.Holder = (*Method)(nil)
 
 // New checks the configuration. No call is made.
 func New(cfg Config) (*Method, error) {

@@ -10,19 +10,21 @@ import (
 // An intent is what is read of a PaymentIntent. What must be there is a
 // pointer, so that a missing member does not pass for zero.
 type intent struct {
-	ID             string            `json:"id"`
-	Object         string            `json:"object"`
-	Status         string            `json:"status"`
-	Amount         *int64            `json:"amount"`
-	AmountReceived *int64            `json:"amount_received"`
-	Currency       string            `json:"currency"`
-	Livemode       *bool             `json:"livemode"`
-	Created        int64             `json:"created"`
-	Metadata       map[string]string `json:"metadata"`
-	LatestCharge   charge            `json:"latest_charge"`
-	LastError      *failure          `json:"last_payment_error"`
-	Fee            *int64            `json:"application_fee_amount"`
-	TransferData   json.RawMessage   `json:"transfer_data"`
+	ID             string `json:"id"`
+	Object         string `json:"object"`
+	Status         string `json:"status"`
+	Amount         *int64 `json:"amount"`
+	AmountReceived *int64 `json:"amount_received"`
+	// AmountCapturable is what is promised and not taken.
+	AmountCapturable *int64            `json:"amount_capturable"`
+	Currency         string            `json:"currency"`
+	Livemode         *bool             `json:"livemode"`
+	Created          int64             `json:"created"`
+	Metadata         map[string]string `json:"metadata"`
+	LatestCharge     charge            `json:"latest_charge"`
+	LastError        *failure          `json:"last_payment_error"`
+	Fee              *int64            `json:"application_fee_amount"`
+	TransferData     json.RawMessage   `json:"transfer_data"`
 }
 
 // sound reports whether it is a PaymentIntent at all.

@@ -95,7 +95,14 @@ func sized(a money.Amount, units int64) money.Amount {
 // Offer implements [payment.Method]. Terms that the processor would refuse are
 // [payment.ErrNotOffered] too, so that they are found when a route is loaded
 // and not when it is paid for.
+//
+// A metered quote is not taken: a token pays once, and of a charge that is taken in
+// part the processor counts the rest as paid back, from which a refund that somebody
+// made cannot be told.
 func (m *Method) Offer(q payment.Quote) (payment.Offer, error) {
+	if q.Metered {
+		return payment.Offer{}, fmt.Errorf("a card is charged the whole price; meter prepaid credit: %w", payment.ErrNotOffered)
+	}
 	amount, err := chargeable(q.Amount)
 	if err != nil {
 		return payment.Offer{}, err
@@ -106,7 +113,7 @@ func (m *Method) Offer(q payment.Quote) (payment.Offer, error) {
 	if len(q.Route) > maxMetadataValue {
 		return payment.Offer{}, fmt.Errorf("the route's id is longer than %d bytes: %w", maxMetadataValue, payment.ErrNotOffered)
 	}
-	return payment.Offer{Method: Name, Intent: "charge", Amount: amount, Details: m.details, Quote: q}, nil
+	return payment.Offer{Method: Name, Intent: "charge", Amount: amount, Hold: q.Hold && m.cfg.ManualCapture, Details: m.details, Quote: q}, nil
 }
 
 // settings are a route's terms, checked, with the defaults of the rail.

@@ -21,6 +21,12 @@ import (
 
 const pathIntents = "/v1/payment_intents"
 
+// What makes a charge one that is only promised at first.
+const (
+	captureMethod = "capture_method"
+	captureManual = "manual"
+)
+
 // Form names of the token.
 const (
 	tokenNested   = "payment_method_data[shared_payment_granted_token]"
@@ -110,6 +116,9 @@ func (m *Method) body(p payment.Payment, s settings, token string) string {
 	optional("on_behalf_of", s.OnBehalfOf)
 	optional("transfer_data[destination]", s.Destination)
 	optional("transfer_group", s.TransferGroup)
+	if p.Held {
+		pairs[captureMethod] = captureManual
+	}
 	if s.fee.IsPositive() {
 		pairs["application_fee_amount"] = strconv.FormatInt(s.fee.Units(), 10)
 	}
@@ -156,6 +165,12 @@ func (m *Method) open(in payment.Intent) (stored, error) {
 		return stored{}, fmt.Errorf("%w: it is of the other mode than the key", ErrIntent)
 	}
 	return s, nil
+}
+
+// manual reports whether the stored form makes a promise and takes nothing.
+func (s stored) manual() bool {
+	values, err := url.ParseQuery(s.Body)
+	return err == nil && values.Get(captureMethod) == captureManual
 }
 
 // token is the instrument inside the stored form.

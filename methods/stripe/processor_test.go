@@ -165,6 +165,8 @@ func operation(method, path string) string {
 		return "create"
 	case method == http.MethodPost && strings.HasSuffix(path, "/cancel"):
 		return "cancel"
+	case method == http.MethodPost && strings.HasSuffix(path, "/capture"):
+		return "capture"
 	case path == "/v1/payment_intents/search":
 		return "search"
 	case path == "/v1/crypto/deposit_addresses" && method == http.MethodPost:
@@ -290,7 +292,16 @@ func (p *processor) do(op string, r *http.Request, body []byte) (int, any) {
 		if pi == nil || pi["status"] == "canceled" || pi["status"] == "succeeded" {
 			return invalid(400, object{"code": "payment_intent_unexpected_state"})
 		}
-		pi["status"] = "canceled"
+		pi["status"], pi["amount_capturable"] = "canceled", 0
+		return 200, pi
+	case "capture":
+		pi := p.intent(strings.Split(r.URL.Path, "/")[3])
+		units, err := strconv.ParseInt(form.Get("amount_to_capture"), 10, 64)
+		if pi == nil || pi["status"] != "requires_capture" || err != nil || units > pi["amount"].(int64) {
+			return invalid(400, object{"code": "payment_intent_unexpected_state"})
+		}
+		pi["status"], pi["amount_received"], pi["amount_capturable"] = "succeeded", units, 0
+		pi["latest_charge"] = object{"id": "ch_" + pi["id"].(string)[3:], "paid": true, "captured": true, "amount_refunded": 0}
 		return 200, pi
 	case "list":
 		return 200, page(p.intents, r.URL.Query(), func(object) bool { return true })
@@ -409,6 +420,11 @@ func (p *processor) create(form url.Values) (int, any) {
 		return 402, object{"error": e}
 	}
 	t.reason = "consumed"
+	if form.Get("capture_method") == "manual" {
+		pi["status"], pi["amount_capturable"] = "requires_capture", amount
+		pi["latest_charge"] = object{"id": "ch_" + pi["id"].(string)[3:], "paid": true, "captured": false, "amount_refunded": 0}
+		return 200, pi
+	}
 	pi["status"], pi["amount_received"] = "succeeded", amount
 	pi["latest_charge"] = object{"id": "ch_" + pi["id"].(string)[3:], "paid": true, "captured": true, "amount_refunded": 0}
 	return 200, pi

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 
 	sdk "github.com/stripe/stripe-go/v82"
@@ -61,7 +62,7 @@ func (m *Method) Refund(ctx context.Context, p payment.Payment) payment.Outcome 
 
 func refundParams(ctx context.Context, p payment.Payment, pi intent) *sdk.RefundParams {
 	params := &sdk.RefundParams{
-		Params:        sdk.Params{Context: ctx, IdempotencyKey: sdk.String("pw1r_" + digest("refund", p.Account, p.ID))},
+		Params:        sdk.Params{Context: ctx, IdempotencyKey: sdk.String(refundKey(p))},
 		PaymentIntent: sdk.String(p.Reference),
 		Reason:        sdk.String(string(sdk.RefundReasonRequestedByCustomer)),
 		Metadata:      map[string]string{metaPayment: p.ID},
@@ -74,6 +75,15 @@ func refundParams(ctx context.Context, p payment.Payment, pi intent) *sdk.Refund
 		params.ReverseTransfer = new(true)
 	}
 	return params
+}
+
+// refundKey makes one key of one refund: after one that the payer's bank sent back
+// there may be another, and it must not be answered with the first one's answer.
+func refundKey(p payment.Payment) string {
+	if p.RefundsFailed == 0 {
+		return "pw1r_" + digest("refund", p.Account, p.ID)
+	}
+	return "pw1r_" + digest("refund", p.Account, p.ID, strconv.Itoa(p.RefundsFailed))
 }
 
 // refunded judges the refund that our call made, now or before.
@@ -96,23 +106,19 @@ func (m *Method) refunded(ctx context.Context, p payment.Payment, a answer, re r
 // not the whole amount the outcome is a mismatch with the reason, and a person
 // has to look.
 func (m *Method) returned(ctx context.Context, p payment.Payment, reason string) payment.Outcome {
-	params := &sdk.RefundListParams{
-		ListParams:    sdk.ListParams{Limit: sdk.Int64(pageSize)},
-		PaymentIntent: sdk.String(p.Reference),
+	list, more, failure := m.refunds(ctx, p.Account, p.Reference)
+	if failure != nil {
+		return doubt(*failure)
 	}
-	a := m.send(ctx, call{op: "refund", method: http.MethodGet, path: pathRefunds, version: m.cfg.APIVersion, account: p.Account, limit: maxPage}, query(params))
-	var list page[refund]
-	if !a.read(&list) || !list.sound() {
-		return doubt(m.failed(a))
-	}
+	return added(p, list, more, reason)
+}
+
+func added(p payment.Payment, list []refund, more bool, reason string) payment.Outcome {
 	var (
 		sum int64
 		id  string
 	)
-	for _, re := range list.Data {
-		if !re.sound() || string(re.PaymentIntent) != p.Reference || *re.Amount < 0 || *re.Amount > maxUnits {
-			return doubt(m.failed(a))
-		}
+	for _, re := range list {
 		if !re.away() {
 			if re.Metadata[metaPayment] == p.ID {
 				reason = "refund_" + or(code(re.Status), "unclear")
@@ -127,10 +133,29 @@ func (m *Method) returned(ctx context.Context, p payment.Payment, reason string)
 	switch {
 	case sum == p.Amount.Units():
 		return payment.Outcome{Class: payment.OutcomeSucceeded, Reference: id, Amount: p.Amount}
-	case *list.HasMore:
-		return payment.Outcome{Reason: "too_many_refunds", Err: a.cause()}
+	case more:
+		return payment.Outcome{Reason: "too_many_refunds", Err: &Error{Op: "refund"}}
 	}
 	return payment.Outcome{Class: payment.OutcomeMismatch, Reference: id, Reason: reason}
+}
+
+// refunds lists the refunds of a charge, the latest first, whoever made them.
+func (m *Method) refunds(ctx context.Context, account, reference string) (list []refund, more bool, failure *payment.Outcome) {
+	params := &sdk.RefundListParams{
+		ListParams:    sdk.ListParams{Limit: sdk.Int64(pageSize)},
+		PaymentIntent: sdk.String(reference),
+	}
+	a := m.send(ctx, call{op: "refund", method: http.MethodGet, path: pathRefunds, version: m.cfg.APIVersion, account: account, limit: maxPage}, query(params))
+	var p page[refund]
+	good := a.read(&p) && p.sound()
+	for _, re := range p.Data {
+		good = good && re.sound() && string(re.PaymentIntent) == reference && *re.Amount >= 0 && *re.Amount <= maxUnits
+	}
+	if !good {
+		out := m.failed(a)
+		return nil, false, &out
+	}
+	return p.Data, *p.HasMore, nil
 }
 
 func or(s, otherwise string) string {

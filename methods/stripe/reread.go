@@ -24,10 +24,13 @@ const (
 // of, so that events may come late, twice, in any order, or never have been.
 // What the outcome means depends on the event's concern:
 //
-//   - ConcernCharge: as of Charge, and OutcomeNone while it may go either way.
+//   - ConcernCharge: as of Charge, and OutcomeNone while it may go either way. What is
+//     promised and not taken is for its owner alone: of a held payment there is only
+//     success.
 //   - ConcernRefund: OutcomeSucceeded with the refund's reference when the whole
 //     amount is back with the payer or on its way, OutcomeNone when it is not
-//     (partly refunded, or the refund failed).
+//     (partly refunded), OutcomeDeclined when a refund came back from the payer's
+//     bank: its reference and reason are for Processor.RefundFailed.
 //   - ConcernDispute: OutcomeSucceeded with one of the Reason constants, or
 //     OutcomeNone. The reference is the charge's.
 //
@@ -67,18 +70,48 @@ func (m *Method) Reread(ctx context.Context, e Event, p payment.Payment) payment
 		// It was asked and has not decided; another event will tell when it has.
 		out.Class = payment.OutcomeNone
 	}
-	if e.Concern == ConcernCharge || out.Class == payment.OutcomeMismatch {
+	if e.Concern == ConcernCharge && p.Held && out.Class == payment.OutcomeDeclined {
+		// It was given up, by whoever holds it here, who is about to say so.
+		return payment.Outcome{Class: payment.OutcomeNone, Reference: pi.ID, Reason: out.Reason}
+	}
+	if e.Concern == ConcernCharge {
+		return m.since(ctx, m.cfg.APIVersion, p, pi, out)
+	}
+	if out.Class == payment.OutcomeMismatch {
 		return out
 	}
 	if out.Class != payment.OutcomeSucceeded {
 		return payment.Outcome{Class: payment.OutcomeNone, Reference: pi.ID, Reason: or(out.Reason, "not_charged")}
 	}
 	p.Reference = pi.ID
-	back := m.returned(ctx, p, "refund_incomplete")
-	if back.Class == payment.OutcomeMismatch {
-		back.Class = payment.OutcomeNone
+	return m.rereadRefund(ctx, e, p)
+}
+
+// rereadRefund says whether the money is with the payer, and if it is not, whether
+// that is because a refund came back.
+func (m *Method) rereadRefund(ctx context.Context, e Event, p payment.Payment) payment.Outcome {
+	list, more, failure := m.refunds(ctx, p.Account, p.Reference)
+	if failure != nil {
+		return doubt(*failure)
 	}
-	return back
+	out := added(p, list, more, "refund_incomplete")
+	if out.Class != payment.OutcomeMismatch {
+		return out
+	}
+	out.Class, out.Reason = payment.OutcomeNone, "refund_incomplete"
+	for _, re := range list {
+		if re.away() || re.Status != "failed" && re.Status != "canceled" {
+			continue
+		}
+		// By a failed part the whole is not with the payer. What the books have for the
+		// refund is one reference.
+		if re.ID == e.Object || re.ID == p.RefundReference || p.State == payment.StateRefunded {
+			return payment.Outcome{
+				Class: payment.OutcomeDeclined, Reference: or(p.RefundReference, re.ID), Reason: "refund_" + re.Status,
+			}
+		}
+	}
+	return out
 }
 
 // sameAccount compares the account of an event with a payment's. Events of the
