@@ -5,8 +5,6 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -49,6 +47,9 @@ func (x *exchange) pay(protocol int) {
 		pay, err = x.resume(cred, err)
 	} else {
 		pay, err = x.settle(cred)
+	}
+	if first, ok := errors.AsType[*earlier](err); ok && x.repeat(first.key) {
+		return
 	}
 	if err != nil {
 		x.refuse(err)
@@ -104,63 +105,7 @@ func (x *exchange) resume(cred payment.Credential, why error) (payment.Payment, 
 	return pay, err //nolint:wrapcheck // *payment.Error, classed at the edge
 }
 
-var (
-	errLimited = errors.New("too many refused payments from this client")
-	errKeyUsed = errors.New("idempotency key of another request")
-)
-
-// remember ties an Idempotency-Key to this request and this challenge. A second
-// payment under the key, while an earlier one lives, is not begun: whoever lost
-// an answer must present what it paid with, not pay again.
-func (x *exchange) remember(cred payment.Credential) error {
-	fields := x.r.Header["Idempotency-Key"]
-	if x.g.cfg.Keys == nil || safe(x.c.Method) || len(fields) == 0 {
-		return nil
-	}
-	if len(fields) > 1 || len(fields[0]) == 0 || len(fields[0]) > 255 {
-		return &payment.Error{Kind: payment.KindBadRequest, Detail: "The Idempotency-Key must be one value of 1 to 255 bytes."}
-	}
-	// What cannot be a proof is refused before anything is stored for it.
-	for _, m := range x.route.methods {
-		if m.Name() == cred.Offer.Method {
-			if _, err := m.Inspect(cred); err != nil {
-				return err //nolint:wrapcheck // *payment.Error, made for the payer
-			}
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), 10*time.Second)
-	defer cancel()
-	key := fields[0]
-	// The value is challenge and end: a payment that was not begun by then never is.
-	value := cred.ChallengeID + " " + strconv.FormatInt(cred.Expires.Unix(), 10)
-	for {
-		existing, conflict, err := x.g.cfg.Keys.Remember(ctx, x.scope.Tenant, key, x.scope.Hash(), value)
-		switch {
-		case err != nil:
-			return &payment.Error{Kind: payment.KindInternal, Detail: "The request could not be recorded; nothing was charged.", RetryAfter: 5 * time.Second, Err: err}
-		case conflict:
-			return errKeyUsed
-		case existing == "" || existing == value:
-			return nil
-		}
-		id, end, _ := strings.Cut(existing, " ")
-		until, err := strconv.ParseInt(end, 10, 64)
-		if err != nil {
-			return &payment.Error{Kind: payment.KindInternal, Detail: "The request could not be looked up; nothing was charged.", Err: err}
-		}
-		dead, err := x.g.cfg.Processor.Closed(ctx, id, time.Unix(until, 0))
-		switch {
-		case err != nil:
-			return &payment.Error{Kind: payment.KindInternal, Detail: "The request could not be looked up; nothing was charged.", RetryAfter: 5 * time.Second, Err: err}
-		case !dead:
-			return &payment.Error{Kind: payment.KindInProgress, Detail: "An earlier payment was made under this Idempotency-Key; present its credential again. Nothing was charged now.", RetryAfter: time.Second}
-		}
-		key += "\x00" // the earlier attempt came to nothing; the next one has a row of its own
-		if len(key) > 300 {
-			return &payment.Error{Kind: payment.KindBadRequest, Detail: "Too many payments failed under this Idempotency-Key; use another."}
-		}
-	}
-}
+var errLimited = errors.New("too many refused payments from this client")
 
 // dispatch serves a settled payment.
 func (x *exchange) dispatch(pay payment.Payment, d payment.Dialect, key string) {

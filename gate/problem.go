@@ -52,8 +52,7 @@ func (x *exchange) refuse(err error) {
 		x.limited()
 		return
 	case errors.Is(err, errKeyUsed):
-		x.ev.Outcome = OutcomeRefused
-		x.problem(http.StatusConflict, "This Idempotency-Key belongs to another request; nothing was charged.")
+		x.conflicted()
 		return
 	}
 	pe := unpaid
@@ -205,6 +204,9 @@ func (t *terms) prepare() {
 	t.explainers = make([]payment.Explainer, len(t.dialects))
 	for i, d := range t.dialects {
 		t.explainers[i], _ = d.(payment.Explainer)
+		if s, ok := d.(payment.SignIn); ok {
+			t.doors = append(t.doors, s)
+		}
 	}
 	r := problems[payment.KindPaymentRequired]
 	t.body = problem.Document{

@@ -101,6 +101,8 @@ type terms struct {
 	dialects []payment.Dialect // by index of Config.Protocols; nil where it has none
 	// explainers are those dialects that say more than Dialect does, by the same index.
 	explainers []payment.Explainer
+	// doors are those dialects that let payers come back.
+	doors []payment.SignIn
 	// body is the answer to an unpaid request, with its Content-Length.
 	body       []byte
 	bodyLength []string

@@ -145,6 +145,7 @@ func (x *exchange) serve() {
 		x.redeem(bearer)
 	case protocol >= 0:
 		x.pay(protocol)
+	case len(x.r.Header["Sign-In-With-X"]) > 0 && x.visit():
 	default:
 		x.challenge()
 	}
@@ -229,6 +230,11 @@ func (x *exchange) redeem(token string) {
 		x.collect(grant.PaymentID)
 		return
 	}
+	x.serveGrant(grant)
+}
+
+// serveGrant serves a request that a receipt opens.
+func (x *exchange) serveGrant(grant payment.Grant) {
 	x.ev.Outcome = OutcomeReceipt
 	out := x.outgoing(nil)
 	out.Header.Set(paymentIDField, grant.PaymentID)

@@ -24,6 +24,10 @@ type Credential struct {
 	// Payer is the payer's public name at the offer's network, such as an address,
 	// as the protocol has proved it; empty when nobody says.
 	Payer string
+	// Key is the payer's own name of the payment, or empty. It counts as an idempotency
+	// key of this payer: a second payment under it, for the same request and terms, is
+	// answered as the first, and one for another is refused.
+	Key string
 	// Expires is when the challenge ends. A claim made before it completes after it.
 	Expires time.Time
 }

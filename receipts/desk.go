@@ -33,8 +33,13 @@ func (d Desk) Issue(p payment.Payment, pass payment.Pass) (token, id string, err
 	switch {
 	case pass.Uses > 0:
 		c.Use, c.Scope.Digest = Use{Kind: Times, N: pass.Uses}, Any
-		if pass.For > 0 {
+		switch {
+		case pass.For > 0:
 			c.Expires = p.SettledAt.Add(pass.For).Truncate(time.Second)
+		case !p.DeliveredAt.IsZero():
+			// One was issued before. What it counts may be forgotten at its end, which
+			// this one must not outlive.
+			c.Expires = p.SettledAt.Add(d.Issuer.cfg.TTL).Truncate(time.Second)
 		}
 	case pass.For > 0:
 		c.Use, c.Scope.Digest = Use{Kind: Until, Until: p.SettledAt.Add(pass.For).Truncate(time.Second)}, Any

@@ -145,8 +145,10 @@ func (i *Issuer) Issue(c Claims) (string, error) {
 
 // header renders the one protected header of a key, base64url. The members need
 // no escape: key ids and hosts are from restricted alphabets.
-func header(k Key, did string) string {
-	return b64([]byte(`{"alg":"` + string(k.Algorithm) + `","kid":"` + did + "#" + k.ID + `","typ":"` + Type + `"}`))
+func header(k Key, did string) string { return typedHeader(k, did, Type) }
+
+func typedHeader(k Key, did, typ string) string {
+	return b64([]byte(`{"alg":"` + string(k.Algorithm) + `","kid":"` + did + "#" + k.ID + `","typ":"` + typ + `"}`))
 }
 
 const signatureSize = 64 // bytes, for both algorithms

@@ -28,6 +28,7 @@ const (
 	CodeDuplicate     = "duplicate_settlement"
 	CodeAllowance     = "permit2_allowance_required"
 	CodeExtensionEcho = "extension_echo_mismatch"
+	CodeSignIn        = "invalid_siwx_proof"
 
 	CodePermitToken       = "permit2_token_mismatch"
 	CodePermitSpender     = "invalid_permit2_spender"

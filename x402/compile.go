@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -74,7 +75,23 @@ func (p *Protocol) Compile(_ string, offers []payment.Offer) (payment.Dialect, e
 	if d.accepts, err = marshal(needs); err != nil {
 		return nil, err
 	}
-	return d, d.render()
+	for {
+		err := d.render()
+		if !errors.Is(err, ErrTooLarge) || !d.shed() {
+			return d, err
+		}
+	}
+}
+
+// shed leaves out the last extension that a challenge can do without.
+func (d *dialect) shed() bool {
+	for i := len(d.extensions) - 1; i >= 0; i-- {
+		if d.extensions[i].Spare {
+			d.extensions = slices.Delete(d.extensions, i, i+1)
+			return true
+		}
+	}
+	return false
 }
 
 var errExpress = errors.New("cannot be expressed")
@@ -188,6 +205,7 @@ func (t *template) fill(origin, target string) string {
 // render writes out what never changes.
 func (d *dialect) render() error {
 	var parts [][]byte
+	d.fresh = false
 	for i := range d.extensions {
 		e := &d.extensions[i]
 		d.fresh = d.fresh || e.Fresh != nil
@@ -209,7 +227,7 @@ func (d *dialect) render() error {
 	size := d.required.size()
 	for i := range d.extensions {
 		if d.extensions[i].Fresh != nil {
-			size += base64.StdEncoding.EncodedLen(len(d.extensions[i].id) + len(d.extensions[i].Object))
+			size += base64.StdEncoding.EncodedLen(len(d.extensions[i].id) + len(d.extensions[i].Object) + d.extensions[i].Room)
 		}
 	}
 	if size > maxConstant {

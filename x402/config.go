@@ -24,7 +24,23 @@ type Config struct {
 	ServiceName string
 	Tags        []string
 	IconURL     string
-	// Extensions are declared in challenges, in this order.
+	// Receipts says that settlements carry signed receipts (offer-receipt), so that
+	// challenges announce them.
+	Receipts bool
+	// SignOffer, if set, signs every offer of a challenge: payload is a JSON object, and
+	// the result a JWS in compact form that holds it. It is called for each offer.
+	SignOffer func(payload []byte) (jws string, err error)
+	// Identifier is whether payers may or must name their payments
+	// (payment-identifier): [IdentifierOff], [IdentifierOptional] or [IdentifierRequired],
+	// with which version 1 is left out: its payers cannot.
+	Identifier string
+	// SignInKey, of 32 bytes, lets payers come back by a signature (sign-in-with-x);
+	// nil does not. Challenges of one key are taken back by all processes that have it.
+	SignInKey []byte
+	// Describe, if set, is the declaration of a route for directories (bazaar), as
+	// [BazaarRoute.Declaration] makes it.
+	Describe func(route string) (json.RawMessage, bool)
+	// Extensions are declared in challenges behind those, in this order.
 	Extensions []Extension
 }
 
@@ -57,6 +73,9 @@ func (c Config) filled() (Config, error) {
 		return c, errors.New("x402: MaxTimeoutSeconds is not between a second and a day")
 	}
 	if c.Bindings, err = filledBindings(c.Bindings); err != nil {
+		return c, err
+	}
+	if err = c.extend(); err != nil {
 		return c, err
 	}
 	return c, c.checkService()

@@ -30,9 +30,14 @@ type Declaration struct {
 	// Object, whose info still says what echoes are compared with. Challenges then
 	// cost more: nothing of them can be written out before.
 	Fresh func(b []byte, s payment.Scope, resource string, now time.Time) ([]byte, error)
+	// Room is how many bytes a Fresh one takes beyond its Object, at most.
+	Room int
+	// Spare says that a challenge which would be too large goes without it.
+	Spare bool
 	// Check, if set, judges what a payer added to the declaration, or with echo nil
-	// that it sent none, as payers of version 1 always do. Errors are *[payment.Error].
-	Check func(echo json.RawMessage, c payment.Credential) error
+	// that it sent none, as payers of version 1 always do, and may note it in the
+	// credential. Errors are *[payment.Error].
+	Check func(echo json.RawMessage, c *payment.Credential) error
 }
 
 // declared is a declaration with its info taken apart.
@@ -67,7 +72,7 @@ func declare(extensions []Extension, offers []payment.Offer, entries []PaymentRe
 
 // checkEcho compares what a payer echoes of an extension with what was declared: it
 // may add to info, and neither change nor leave out.
-func (d *declared) checkEcho(echo json.RawMessage, c payment.Credential) error {
+func (d *declared) checkEcho(echo json.RawMessage, c *payment.Credential) error {
 	if len(echo) > 0 {
 		var info json.RawMessage
 		if readObject(echo, member{"info", &info, false}) != nil || !contains(info, d.info, d.Dynamic) {

@@ -18,7 +18,7 @@ func (notes) ID() string { return "notes" }
 func (n notes) Declare(_ []payment.Offer, entries []x402.PaymentRequirements) (x402.Declaration, error) {
 	d := x402.Declaration{
 		Object: json.RawMessage(`{"info":{"entries":` + string(must(json.Marshal(len(entries)))) + `,"nonce":""},"schema":{}}`), Dynamic: []string{"nonce"},
-		Check: func(echo json.RawMessage, c payment.Credential) error {
+		Check: func(echo json.RawMessage, c *payment.Credential) error {
 			var e struct{ Info struct{ Bad bool } }
 			if len(echo) > 0 && json.Unmarshal(echo, &e) == nil && e.Info.Bad {
 				return payment.Refuse(payment.KindBadRequest, "bad note of "+c.Offer.Method)

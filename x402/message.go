@@ -12,14 +12,16 @@ import (
 // Causes of refusals, for the log.
 var (
 	// errOffline is wrapped by every refusal that was found without asking anybody.
-	errOffline   = errors.New("x402")
-	errSeveral   = errors.New("more than one payment")
-	errVersion   = errors.New("version")
-	errResource  = errors.New("resource")
-	errKind      = errors.New("payload of another scheme")
-	errRecipient = errors.New("recipient")
-	errValue     = errors.New("value")
-	errTime      = errors.New("time")
+	errOffline    = errors.New("x402")
+	errSeveral    = errors.New("more than one payment")
+	errVersion    = errors.New("version")
+	errResource   = errors.New("resource")
+	errKind       = errors.New("payload of another scheme")
+	errRecipient  = errors.New("recipient")
+	errValue      = errors.New("value")
+	errTime       = errors.New("time")
+	errIdentifier = errors.New("payment identifier")
+	errSignIn     = errors.New("sign in")
 )
 
 // message is a payment as it was sent, of either version.

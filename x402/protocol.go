@@ -119,7 +119,7 @@ func (d *dialect) Credential(r *http.Request, sc payment.Scope, now time.Time) (
 	}
 	for i := range d.extensions {
 		x := &d.extensions[i]
-		if err := x.checkEcho(m.extensions[x.id], c); err != nil {
+		if err := x.checkEcho(m.extensions[x.id], &c); err != nil {
 			return none, err
 		}
 	}

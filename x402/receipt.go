@@ -9,9 +9,6 @@ import (
 	"paywall/payment"
 )
 
-// extensionReceipt is the extension that receipts come in.
-const extensionReceipt = "offer-receipt"
-
 type wireReceipt struct {
 	Info struct {
 		Receipt struct {
@@ -37,14 +34,14 @@ func NewSettlement(p payment.Payment, network, receipt string) (SettleResponse, 
 	if err != nil {
 		return out, err
 	}
-	out.Extensions = map[string]json.RawMessage{extensionReceipt: raw}
+	out.Extensions = map[string]json.RawMessage{ExtensionReceipt: raw}
 	return out, nil
 }
 
 // ReceiptToken is the signed JWT in a settlement, or empty.
 func (r SettleResponse) ReceiptToken() string {
 	var w wireReceipt
-	if json.Unmarshal(r.Extensions[extensionReceipt], &w) != nil || w.Info.Receipt.Format != "jws" {
+	if json.Unmarshal(r.Extensions[ExtensionReceipt], &w) != nil || w.Info.Receipt.Format != "jws" {
 		return ""
 	}
 	return w.Info.Receipt.Signature
