@@ -65,6 +65,8 @@ type snapshot struct {
 	// parts it was made from, and what facilitators supported then.
 	parts     *parts
 	supported map[string]string
+	// closed says that no priced route can be paid for.
+	closed bool
 }
 
 // recoverBeforeReady bounds how long a start waits for the processor to tell
@@ -145,7 +147,7 @@ func (s *server) snapshot(ctx context.Context, ps *parts) (*snapshot, error) {
 		return nil, err
 	}
 	supported := s.parts.rails.Supported()
-	s.withhold(ctx, ps.cfg, routes)
+	closed := s.withhold(ctx, ps.cfg, routes)
 	router, err := s.gate.Router(routes)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the routes
@@ -155,20 +157,27 @@ func (s *server) snapshot(ctx context.Context, ps *parts) (*snapshot, error) {
 		return nil, err
 	}
 	s.telemetry.routes(ps.cfg)
-	return &snapshot{router: router, docs: docs, parts: ps, supported: supported}, nil
+	return &snapshot{router: router, docs: docs, parts: ps, supported: supported, closed: closed}, nil
 }
 
 // withhold closes the routes that cannot be paid for now, since no facilitator has
-// said that it settles what they are paid by.
-func (s *server) withhold(ctx context.Context, cfg *config.Config, routes []gate.Route) {
+// said that it settles what they are paid by. It reports whether nothing is left to sell.
+func (s *server) withhold(ctx context.Context, cfg *config.Config, routes []gate.Route) (closed bool) {
+	sold := 0
 	for i := range routes {
 		r := &routes[i]
-		if r.Free || len(cfg.Routes[i].Prices) == 0 || s.parts.sellable(cfg.Routes[i]) {
+		if r.Free {
 			continue
 		}
+		if len(cfg.Routes[i].Prices) == 0 || s.parts.sellable(cfg.Routes[i]) {
+			sold++
+			continue
+		}
+		closed = true
 		s.env.logger.WarnContext(ctx, "route cannot be paid for now; it answers 503", "route", r.ID)
 		*r = gate.Route{ID: r.ID, Pattern: r.Pattern, Free: true, Handler: http.HandlerFunc(unsellable)}
 	}
+	return closed && sold == 0
 }
 
 func unsellable(w http.ResponseWriter, _ *http.Request) {
@@ -367,6 +376,9 @@ func (s *server) ready() (bool, map[string]string) {
 	}
 	for what, said := range s.parts.rails.Supported() {
 		checks[what] = said // other methods may still be offered
+	}
+	if s.current.Load().closed {
+		ok, checks["offers"] = false, "nothing can be paid for"
 	}
 	if s.cfg.Methods.Stripe != nil && s.cfg.Methods.Stripe.BaseURL != "" {
 		checks["processor"] = "not the real one: no money moves"

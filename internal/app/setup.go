@@ -246,23 +246,31 @@ func (s *parts) documents(upstream []byte) (openapi.Documents, error) {
 	return docs, nil
 }
 
-// described are a route's offers as far as they are known before a request.
+// described are a route's offers as far as they are known before a request. A
+// route that nobody takes money for at the moment is described without prices.
 func (s *parts) described(r config.Route) []openapi.Offer {
-	var offers []openapi.Offer
+	var known, unknown []openapi.Offer
+	currency := ""
+	if len(r.Prices) > 0 {
+		currency = strings.ToLower(r.Prices[0].Amount.Currency())
+	}
+	fixed := len(r.Prices) == 1 && r.Remote == nil && r.Tiers == nil
 	for _, m := range s.methodsOf(r) {
-		if len(r.Prices) == 1 && r.Remote == nil && r.Tiers == nil {
-			if o, err := m.Offer(payment.Quote{Route: r.ID, Amount: r.Prices[0].Amount, Terms: r.Terms}); err == nil {
-				offers = append(offers, openapi.Offer{Intent: o.Intent, Method: o.Method, Amount: o.Amount})
-			}
+		unknown = append(unknown, openapi.Offer{Method: m.Name(), Currency: currency})
+		if !fixed {
 			continue
 		}
-		currency := ""
-		if len(r.Prices) > 0 {
-			currency = strings.ToLower(r.Prices[0].Amount.Currency())
+		q := payment.Quote{Route: r.ID, Amount: r.Prices[0].Amount, Description: r.Description, Terms: r.Terms}
+		q.Metered = r.Settle == gate.SettleMetered
+		q.Hold = q.Metered || r.Settle == gate.SettleHold || r.Settle != gate.SettleBefore && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+		if o, err := m.Offer(q); err == nil {
+			known = append(known, openapi.Offer{Intent: o.Intent, Method: o.Method, Amount: o.Amount})
 		}
-		offers = append(offers, openapi.Offer{Method: m.Name(), Currency: currency})
 	}
-	return offers
+	if len(known) > 0 {
+		return known
+	}
+	return unknown
 }
 
 // desk issues and takes receipts for the configured origin.
