@@ -33,7 +33,8 @@ func (b *bench) exchangeChallenges(ctx context.Context) error {
 	}
 	defer alone.stop() //nolint:errcheck // it has nothing to say
 	file := filepath.Join(b.root, "answer")
-	if err := record(dual.addr, both, file); err != nil {
+	size, err := record(dual.addr, both, file)
+	if err != nil {
 		return err
 	}
 	most, err := b.role(ctx, "-role", "repeat", "-answer", file)
@@ -50,30 +51,31 @@ func (b *bench) exchangeChallenges(ctx context.Context) error {
 		return err
 	}
 	b.ratio("402 of MPP and x402 (v2 field, v1 body), per core; floor: bare gin hello", 0.80, d.rates, f.rates)
-	b.ratio("the most it can be: bare gin writing the same bytes; floor: bare gin hello", 0, m.rates, f.rates)
+	b.ratio("the most it can be: bare gin writing the same "+number(float64(size))+" bytes; floor: bare gin hello", 0, m.rates, f.rates)
 	b.ratio("402 of x402 alone (v2 field), per core; floor: bare gin hello", 0.80, a.rates, f.rates)
 	return nil
 }
 
-// record keeps an answer as it came.
-func record(addr, target, file string) error {
+// record keeps an answer as it came and returns its length.
+func record(addr, target, file string) (int, error) {
 	c, err := dial(addr)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer c.Close() //nolint:errcheck // it was read to its end
 	c.keep = true
 	status, head, err := c.do(get(target, addr))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if status != http.StatusPaymentRequired {
-		return fmt.Errorf("unpaid: %d, want 402", status)
+		return 0, fmt.Errorf("unpaid: %d, want 402", status)
 	}
-	if err := os.WriteFile(file, append(head, c.body...), 0o600); err != nil {
-		return fmt.Errorf("keep the answer: %w", err)
+	answer := append(head, c.body...)
+	if err := os.WriteFile(file, answer, 0o600); err != nil {
+		return 0, fmt.Errorf("keep the answer: %w", err)
 	}
-	return nil
+	return len(answer), nil
 }
 
 // exchangePayments: stablecoins, taken before the answer is made and after it.
@@ -87,8 +89,8 @@ func (b *bench) exchangePayments(ctx context.Context) error {
 	}
 	args := []string{"-role", "gate", "-api", b.behind.api, "-facilitator", b.behind.facilitator}
 	for _, s := range []sale{
-		{name: "stablecoin payment, settled before (POST)", stock: stock(http.MethodPost)},
-		{name: "stablecoin payment, settled after (GET)", stock: stock(http.MethodGet)},
+		{name: "stablecoin, settled before (POST)", stock: stock(http.MethodPost)},
+		{name: "stablecoin, settled after (GET)", stock: stock(http.MethodGet)},
 	} {
 		s.inFlight, s.goal, s.args, s.commit = 64, 0.65, args, 12
 		if err := b.paid(ctx, s); err != nil {
@@ -132,8 +134,8 @@ func (b *bench) embedded(ctx context.Context, stock func(method string) func(str
 	if err := b.sell(64, func() error { return nil }, f, after, before); err != nil {
 		return err
 	}
-	b.ratio("the same in gin, GET (verify, serve, settle), per core; floor: bare gin hello", goalOfPeers, after.core, f.core)
-	b.ratio("the same in gin, POST (settle, serve), per core; floor: bare gin hello", goalOfPeers, before.core, f.core)
+	b.ratio("stablecoin in gin, settled after (GET), SQLite, per core; floor: bare gin hello", goalOfPeers, after.core, f.core)
+	b.ratio("stablecoin in gin, settled before (POST), SQLite, per core; floor: bare gin hello", goalOfPeers, before.core, f.core)
 	return nil
 }
 

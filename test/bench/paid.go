@@ -128,11 +128,11 @@ func (b *bench) paid(ctx context.Context, s sale) error {
 	b.ratio(name+"; floor: store off", s.goal, o.wall, f.wall)
 	if s.commit > 0 {
 		per := float64(o.paid) / float64(after-before)
-		of := ""
+		of := "payments per commit, "
 		if s.name != "paid request" {
-			of = " of a " + s.name
+			of += s.name + ", "
 		}
-		b.add(figure{name: "payments per commit" + of + ", " + at, ours: number(per), value: per, goal: s.commit})
+		b.add(figure{name: of + at, ours: number(per), value: per, goal: s.commit})
 	}
 	return nil
 }
