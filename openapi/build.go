@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -215,83 +214,4 @@ func (b *builder) operationID(method, key string) string {
 	}
 	b.ids[id] = true
 	return id
-}
-
-// price writes what the routes cost into the operation, or takes out what was
-// there when all are free.
-func (b *builder) price(op object, routes []compiled) {
-	delete(op, "x-payment-info")
-	offers := offersOf(routes)
-	if len(offers) == 0 {
-		return
-	}
-	list := make([]any, len(offers))
-	for i, o := range offers {
-		list[i] = o.object()
-	}
-	op["x-payment-info"] = object{"offers": list}
-	responses, _ := op["responses"].(object)
-	if responses == nil {
-		responses = object{}
-		op["responses"] = responses
-	}
-	responses["402"] = paymentRequired()
-}
-
-// quoted is an offer as it is described; several amounts for one way of paying
-// make it dynamic.
-type quoted struct {
-	Offer
-
-	dynamic bool
-}
-
-func offersOf(routes []compiled) []quoted {
-	var all []quoted
-	for _, r := range routes {
-		for _, o := range r.Offers {
-			if o.Intent == "" {
-				o.Intent = "charge"
-			}
-			if o.Description == "" {
-				o.Description = r.Credit
-			}
-			i := slices.IndexFunc(all, func(q quoted) bool {
-				return q.Intent == o.Intent && q.Method == o.Method && q.currency() == o.currency()
-			})
-			if i < 0 {
-				all = append(all, quoted{Offer: o, dynamic: !o.Amount.Valid()})
-			} else if all[i].Amount != o.Amount {
-				all[i].dynamic = true
-			}
-		}
-	}
-	return all
-}
-
-func (q quoted) object() object {
-	o := object{"intent": q.Intent, "method": q.Method, "amount": nil}
-	if !q.dynamic {
-		o["amount"] = strconv.FormatInt(q.Amount.Units(), 10)
-	}
-	if c := q.currency(); c != "" {
-		o["currency"] = c
-	}
-	if q.Description != "" {
-		o["description"] = q.Description
-	}
-	return o
-}
-
-func paymentRequired() object {
-	return object{
-		"description": "Payment Required: each WWW-Authenticate header with the Payment scheme is one way to pay.",
-		"headers": object{"WWW-Authenticate": object{
-			"description": "A payment challenge.", "schema": object{"type": "string"},
-		}},
-		"content": object{"application/problem+json": object{"schema": object{
-			"type":       "object",
-			"properties": object{"type": object{"type": "string"}, "title": object{"type": "string"}, "status": object{"type": "integer"}, "detail": object{"type": "string"}},
-		}}},
-	}
 }

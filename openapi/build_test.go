@@ -32,6 +32,27 @@ func priced(method, path, amount string) openapi.Route {
 	return openapi.Route{Method: method, Path: path, Offers: []openapi.Offer{{Method: "stripe", Amount: price(amount)}}}
 }
 
+// token is the testnet contract that offers of x402 are in.
+const token = "0x036CbD53842c5426634e7929541eC2318f3dCF7e"
+
+// stablecoin is an offer of x402; what is no price is told per request.
+func stablecoin(amount string) openapi.Offer {
+	o := openapi.Offer{
+		Method: "facilitator", Currency: token, Price: price(amount),
+		X402: &openapi.X402{Scheme: "exact", Network: "eip155:84532", Asset: token, PayTo: "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"},
+	}
+	if o.Price.Valid() {
+		exact, err := o.Price.Rescale(6)
+		if err == nil {
+			o.Amount, err = money.New(exact.Units(), "USDC", 6)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	return o
+}
+
 func free(method, path string) openapi.Route {
 	return openapi.Route{Method: method, Path: path, Free: true}
 }
@@ -40,9 +61,11 @@ func free(method, path string) openapi.Route {
 type golden struct {
 	Title, Description, Homepage, Reference string
 	Categories                              []string
+	Facilitator, Catalogue                  bool
 	Routes                                  []struct {
 		Match, Description, Credit string
-		// Prices are "stripe 1.00 USD"; without any the route is free.
+		// Prices are "stripe 1.00 USD"; without any the route is free. Those of
+		// "facilitator" are of x402.
 		Prices []string
 	}
 }
@@ -51,6 +74,7 @@ func (g golden) config(upstream []byte) openapi.Config {
 	cfg := openapi.Config{
 		PublicURL: "https://api.example.com", Title: g.Title, Description: g.Description,
 		Homepage: g.Homepage, Reference: g.Reference, Categories: g.Categories, Upstream: upstream,
+		Facilitator: g.Facilitator, Catalogue: g.Catalogue,
 	}
 	for _, r := range g.Routes {
 		route := openapi.Route{Description: r.Description, Credit: r.Credit, Path: r.Match, Free: len(r.Prices) == 0}
@@ -59,7 +83,11 @@ func (g golden) config(upstream []byte) openapi.Config {
 		}
 		for _, p := range r.Prices {
 			method, amount, _ := strings.Cut(p, " ")
-			route.Offers = append(route.Offers, openapi.Offer{Method: method, Amount: price(amount)})
+			o := openapi.Offer{Method: method, Amount: price(amount)}
+			if method == "facilitator" {
+				o = stablecoin(amount)
+			}
+			route.Offers = append(route.Offers, o)
 		}
 		cfg.Routes = append(cfg.Routes, route)
 	}
@@ -126,6 +154,12 @@ func TestBuildRefuses(t *testing.T) {
 		{"free with offers", func(c *openapi.Config) { c.Routes[0].Free = true }, "either offers or free"},
 		{"neither free nor offered", func(c *openapi.Config) { c.Routes[0].Offers = nil }, "either offers or free"},
 		{"an offer of nobody", func(c *openapi.Config) { c.Routes[0].Offers[0].Method = "" }, "offer"},
+		{"an offer of x402 on no network", func(c *openapi.Config) {
+			c.Routes[0].Offers[0].X402 = &openapi.X402{Scheme: "exact", Network: "base", Asset: token, PayTo: token}
+		}, "x402"},
+		{"an offer of x402 to nobody", func(c *openapi.Config) {
+			c.Routes[0].Offers[0].X402 = &openapi.X402{Scheme: "exact", Network: "eip155:1", Asset: token}
+		}, "x402"},
 		{"an intent of no table", func(c *openapi.Config) { c.Routes[0].Offers[0].Intent = "subscription" }, "intent"},
 		{"a path without a slash", func(c *openapi.Config) { c.Routes[0].Path = "a" }, "slash"},
 		{"a rest in the middle", func(c *openapi.Config) { c.Routes[0].Path = "/**/a" }, "is last"},

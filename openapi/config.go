@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strings"
-
-	"paywall/money"
 )
 
 // ErrConfig is what [Build] returns for input it cannot describe.
@@ -28,6 +25,9 @@ type Config struct {
 	// Upstream is the API's own OpenAPI 3.0 or 3.1 document in JSON, or nil.
 	// Operations that no route covers are left out, for they cannot be reached.
 	Upstream []byte
+	// Facilitator says that other servers settle through /x402/, Catalogue that
+	// /discovery/resources is served.
+	Facilitator, Catalogue bool
 }
 
 // Route is what is known of one route before a request arrives.
@@ -44,30 +44,6 @@ type Route struct {
 	// Credit says how a price too small for its methods is sold, such as
 	// "sold in packs of 5.00 USD"; empty when it is not.
 	Credit string
-}
-
-// Offer is one way to pay for a route.
-type Offer struct {
-	// Intent is "charge" when empty.
-	Intent, Method string
-	// Amount is in the method's own minor units. The zero Amount is a price that
-	// is only known per request.
-	Amount money.Amount
-	// Currency is what the method calls it on the wire. Empty is the currency of
-	// Amount, an ISO 4217 code in lower case.
-	Currency    string
-	Description string
-}
-
-func (o Offer) currency() string {
-	switch {
-	case o.Currency != "":
-		return o.Currency
-	case len(o.Amount.Currency()) == 3:
-		return strings.ToLower(o.Amount.Currency())
-	default:
-		return o.Amount.Currency()
-	}
 }
 
 func (c Config) check() (host string, err error) {
@@ -101,12 +77,8 @@ func (r Route) check() error {
 		return fmt.Errorf("want either offers or free: %w", ErrConfig)
 	}
 	for _, o := range r.Offers {
-		if o.Method == "" || o.Amount.Units() < 0 {
-			return fmt.Errorf("offer: method or amount: %w", ErrConfig)
-		}
-		// The schema of discovery knows these two (mpp "Discovery", offers).
-		if o.Intent != "" && o.Intent != "charge" && o.Intent != "session" {
-			return fmt.Errorf("offer: intent %q: %w", o.Intent, ErrConfig)
+		if err := o.check(); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -48,6 +48,14 @@ func TestPaymentInfoIsClosed(t *testing.T) {
 		{`{"offers":[{"intent":"charge","method":"stripe","amount":"-1"}]}`, false},
 		{`{"offers":[{"intent":"charge","method":"stripe"}]}`, false},
 		{`{"offers":[{"intent":"charge","amount":"1"}]}`, false},
+		{`{"protocols":[{"x402":{"accepts":[{"method":"facilitator","scheme":"exact","network":"eip155:8453","asset":"0xa","payTo":"0xb","amount":"1"}]}}]}`, true},
+		{`{"protocols":[{"x402":{"accepts":[]}}]}`, false},
+		{`{"protocols":[{"x402":{}}]}`, false},
+		{`{"protocols":[{"ap2":{}}]}`, false},
+		{`{"protocols":[{"x402":{"accepts":[{"method":"facilitator","scheme":"exact","network":"base","asset":"0xa","payTo":"0xb","amount":"1"}]}}]}`, false},
+		{`{"offers":[{"intent":"charge","method":"stripe","amount":"1"}],"price":{"mode":"fixed","currency":"USD","amount":"0.01"}}`, false},
+		{`{"protocols":[{"mpp":{"intent":"charge","method":"stripe"}}],"price":{"mode":"fixed","currency":"usd","amount":"0.01"}}`, false},
+		{`{"protocols":[{"mpp":{"intent":"charge","method":"stripe"}}],"price":{"mode":"fixed","currency":"USD","amount":"0.01"}}`, true},
 		{`{"offers":[{"intent":"subscription","method":"stripe","amount":"1"}]}`, false},
 	}
 	for _, tt := range tests {

@@ -170,18 +170,26 @@ func operation(t tb, cfg openapi.Config, verb, key string, op object, upstreams 
 	}
 }
 
-// offers holds x-payment-info to the closed schema of discovery.
+// offers holds x-payment-info to the closed schema of discovery, and what is there
+// for x402 to its own form. Each protocol has its field in the 402, or neither.
 func offers(t tb, at string, op object) {
 	t.Helper()
 	responses, _ := op["responses"].(object)
 	required, _ := responses["402"].(object)
-	if headers, _ := required["headers"].(object); headers["WWW-Authenticate"] == nil || required["description"] == nil {
-		t.Errorf("%s has a price and no 402", at)
-	}
+	headers, _ := required["headers"].(object)
 	info, _ := op["x-payment-info"].(object)
 	list, _ := info["offers"].([]any)
-	if len(info) != 1 || len(list) == 0 {
+	protocols, _ := info["protocols"].([]any)
+	if required["description"] == nil || (len(list) > 0) != (headers["WWW-Authenticate"] != nil) || (len(protocols) > 0) != (headers["PAYMENT-REQUIRED"] != nil) {
+		t.Errorf("%s has a price and no 402 for it", at)
+	}
+	if len(list)+len(protocols) == 0 {
 		t.Errorf("%s: x-payment-info is %v", at, op["x-payment-info"])
+	}
+	for name := range info {
+		if name != "offers" && (len(protocols) == 0 || name != "protocols" && name != "price") {
+			t.Errorf("%s: x-payment-info has %s", at, name)
+		}
 	}
 	for _, value := range list {
 		offer, _ := value.(object)
@@ -204,6 +212,9 @@ func offers(t tb, at string, op object) {
 		if _, told := offer["amount"]; !told || offer["method"] == nil || offer["intent"] == nil {
 			t.Errorf("%s: an offer of %v", at, offer)
 		}
+	}
+	if len(protocols) > 0 && len(protocols) != len(list)+1 {
+		t.Errorf("%s: %d protocols and %d offers", at, len(protocols), len(list))
 	}
 }
 
@@ -253,7 +264,8 @@ func shop() []openapi.Route {
 		priced("GET", "/files/*.pdf", "2.00 USD"),
 		priced("", "/any/{rest...}", "0.50 USD"),
 		free("POST", "/é/{id}/"),
-		priced("PUT", "/**", "3.00 USD"),
+		{Method: "PATCH", Path: "/**", Offers: []openapi.Offer{stablecoin("0.10 USD")}},
+		{Method: "PUT", Path: "/**", Offers: []openapi.Offer{{Method: "stripe", Amount: price("3.00 USD")}, stablecoin("3.00 USD")}},
 	}
 }
 

@@ -42,6 +42,7 @@ func scrubPathItem(key string, item, in object) {
 
 func scrubOperation(op object) {
 	delete(op, "servers")
+	delete(op, "server") // of no specification, and it tells the same
 	members(op, "responses", func(_ string, response, _ object) { scrubResponse(response) })
 	members(op, "callbacks", func(_ string, callback, _ object) { scrubCallback(callback) })
 }
