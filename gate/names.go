@@ -63,7 +63,7 @@ func (x *exchange) names(cred payment.Credential) ([]name, error) {
 func digest(fields ...string) string {
 	var b []byte
 	for _, f := range fields {
-		b = append(binary.BigEndian.AppendUint32(b, uint32(len(f))), f...) //nolint:gosec // fields of a request are short
+		b = append(binary.BigEndian.AppendUint32(b, uint32(len(f))), f...)
 	}
 	sum := sha256.Sum256(b)
 	return base64.RawURLEncoding.EncodeToString(sum[:])

@@ -90,9 +90,9 @@ func (x *exchange) reopen(ctx context.Context, pay payment.Payment) (bool, error
 	}
 	x.ev.Payment = grant.PaymentID
 	if grant.Collect {
-		x.collect(grant.PaymentID)
+		x.collect(grant.PaymentID) //nolint:contextcheck // the context is the request's
 	} else {
-		x.serveGrant(grant)
+		x.serveGrant(grant) //nolint:contextcheck // the context is the request's
 	}
 	return true, nil
 }

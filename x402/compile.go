@@ -85,8 +85,8 @@ func (p *Protocol) Compile(_ string, offers []payment.Offer) (payment.Dialect, e
 
 // shed leaves out the last extension that a challenge can do without.
 func (d *dialect) shed() bool {
-	for i := len(d.extensions) - 1; i >= 0; i-- {
-		if d.extensions[i].Spare {
+	for i, e := range slices.Backward(d.extensions) {
+		if e.Spare {
 			d.extensions = slices.Delete(d.extensions, i, i+1)
 			return true
 		}

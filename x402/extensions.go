@@ -23,9 +23,6 @@ const (
 // signInKeySize is that of [Config.SignInKey] in bytes.
 const signInKeySize = 32
 
-// draft is the dialect of JSON Schema that the schemas of extensions are in.
-const draft = `"$schema":"https://json-schema.org/draft/2020-12/schema"`
-
 // extend puts the extensions that are switched on before those that were given. The
 // order is of use: the last that can be spared is the first to go.
 func (c *Config) extend() error {

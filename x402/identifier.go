@@ -18,7 +18,7 @@ type identifier struct{ required bool }
 
 func (identifier) ID() string { return ExtensionIdentifier }
 
-const identifierSchema = `{` + draft + `,"type":"object","properties":{"required":{"type":"boolean"},` +
+const identifierSchema = `{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{"required":{"type":"boolean"},` +
 	`"id":{"type":"string","minLength":16,"maxLength":128,"pattern":"^[a-zA-Z0-9_-]+$"}},"required":["required"]}`
 
 // Declare implements [Extension]. `id` is the payer's to add.

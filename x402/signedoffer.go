@@ -17,16 +17,15 @@ type offerReceipt struct {
 
 func (offerReceipt) ID() string { return ExtensionReceipt }
 
+// Schemas say as little as there must be: they travel with every challenge.
 const (
-	signedSchema = `{"type":"object","properties":{"format":{"type":"string"},"signature":{"type":"string"},` +
-		`"acceptIndex":{"type":"integer"}},"required":["format","signature"]}`
-	offersSchema  = `{` + draft + `,"type":"object","properties":{"offers":{"type":"array","items":` + signedSchema + `}},"required":["offers"]}`
-	receiptSchema = `{` + draft + `,"type":"object","properties":{"receipt":{"type":"object"}}}`
+	offersSchema  = `{"type":"object","required":["offers"]}`
+	receiptSchema = `{"type":"object","properties":{"receipt":{"type":"object"}}}`
 )
 
-// signedRoom is what a signed offer takes beyond the values in it, at most: the header
-// of a JWS with a did:web of a long name, the names of claims, and the signature.
-const signedRoom = 640
+// signedRoom is what a signed offer takes beyond the values in it: the header
+// of a JWS with a did:web of a usual name, the names of claims, and the signature.
+const signedRoom = 560
 
 // Declare implements [Extension]. An echo need not bring offers back: they are the
 // payer's to keep.

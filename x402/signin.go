@@ -42,8 +42,8 @@ func newSignIn(origin string, key []byte) signIn {
 
 func (signIn) ID() string { return ExtensionSignIn }
 
-const signInSchema = `{` + draft + `,"type":"object","properties":{"address":{"type":"string"},"chainId":{"type":"string"},` +
-	`"nonce":{"type":"string"},"signature":{"type":"string"}},"required":["address","chainId","nonce","signature"]}`
+// signInSchema says as little as there must be: it travels with every challenge.
+const signInSchema = `{"type":"object","required":["address","chainId","nonce","signature"]}`
 
 // Declare implements [Extension]. Without an offer on a chain nobody has signed
 // anything to be known again by.
@@ -104,7 +104,8 @@ func signInTimes(at time.Time) (issued, expires string) {
 }
 
 func (x signIn) nonce(now time.Time, target string) string {
-	said := binary.BigEndian.AppendUint32(make([]byte, 0, 2*nonceSize), uint32(now.Unix())) //nolint:gosec // seconds fit until 2106; what wraps is refused as stale
+	// Seconds fit until 2106; what wraps is refused as stale.
+	said := binary.BigEndian.AppendUint32(make([]byte, 0, 2*nonceSize), uint32(now.Unix()))
 	said = said[:nonceSize]
 	_, _ = rand.Read(said[nonceSize/2:]) // it never fails
 	return hex.EncodeToString(append(said, x.code(said, target)...))
