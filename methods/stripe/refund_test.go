@@ -5,6 +5,7 @@ import (
 	"sync"
 	"testing"
 
+	"paywall/methods/stripe"
 	"paywall/payment"
 )
 
@@ -151,7 +152,7 @@ func TestRefundThatCameBack(t *testing.T) {
 	pr.intents[0]["latest_charge"].(object)["amount_refunded"] = 0
 	for _, body := range [][]byte{failed, updated, ofCharge} {
 		out := reread(t, rail, p, body)
-		check(t, out, want{class: payment.OutcomeDeclined, reason: "refund_failed"})
+		check(t, out, want{class: payment.OutcomeNone, reason: stripe.ReasonRefundFailed})
 		if out.Reference != first.Reference {
 			t.Errorf("reference %s, want %s", out.Reference, first.Reference)
 		}
@@ -159,7 +160,7 @@ func TestRefundThatCameBack(t *testing.T) {
 	// Of a payment whose refund is not confirmed here yet, only its own word counts.
 	early := p
 	early.State, early.RefundReference = payment.StateRefunding, ""
-	check(t, reread(t, rail, early, failed), want{class: payment.OutcomeDeclined, reason: "refund_failed"})
+	check(t, reread(t, rail, early, failed), want{class: payment.OutcomeNone, reason: stripe.ReasonRefundFailed})
 	check(t, reread(t, rail, early, ofCharge), want{class: payment.OutcomeNone, reason: "refund_incomplete"})
 
 	p.State, p.RefundsFailed = payment.StateRefunding, 1

@@ -20,6 +20,12 @@ const (
 	ReasonDisputeInquiry = "dispute_inquiry"
 )
 
+// Reasons of a refund's outcome from [Method.Reread], of [payment.OutcomeNone].
+const (
+	ReasonRefundFailed   = "refund_failed"
+	ReasonRefundCanceled = "refund_canceled"
+)
+
 // Reread asks the processor what is true now about the thing that an event told
 // of, so that events may come late, twice, in any order, or never have been.
 // What the outcome means depends on the event's concern:
@@ -29,8 +35,9 @@ const (
 //     success.
 //   - ConcernRefund: OutcomeSucceeded with the refund's reference when the whole
 //     amount is back with the payer or on its way, OutcomeNone when it is not
-//     (partly refunded), OutcomeDeclined when a refund came back from the payer's
-//     bank: its reference and reason are for Processor.RefundFailed.
+//     (partly refunded). When that is because a refund came back from the payer's
+//     bank, the reason is ReasonRefundFailed or ReasonRefundCanceled, and the
+//     reference, the one that the books have, is for Processor.RefundFailed.
 //   - ConcernDispute: OutcomeSucceeded with one of the Reason constants, or
 //     OutcomeNone. The reference is the charge's.
 //
@@ -100,15 +107,14 @@ func (m *Method) rereadRefund(ctx context.Context, e Event, p payment.Payment) p
 	}
 	out.Class, out.Reason = payment.OutcomeNone, "refund_incomplete"
 	for _, re := range list {
-		if re.away() || re.Status != "failed" && re.Status != "canceled" {
+		if re.away() || re.Status != string(sdk.RefundStatusFailed) && re.Status != string(sdk.RefundStatusCanceled) {
 			continue
 		}
 		// By a failed part the whole is not with the payer. What the books have for the
 		// refund is one reference.
 		if re.ID == e.Object || re.ID == p.RefundReference || p.State == payment.StateRefunded {
-			return payment.Outcome{
-				Class: payment.OutcomeDeclined, Reference: or(p.RefundReference, re.ID), Reason: "refund_" + re.Status,
-			}
+			out.Reference, out.Reason = or(p.RefundReference, re.ID), "refund_"+re.Status
+			return out
 		}
 	}
 	return out
