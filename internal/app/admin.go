@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"paywall/internal/problem"
+	"paywall/methods/stripe"
 	"paywall/payment"
 )
 
@@ -34,6 +35,8 @@ type operator struct {
 	logger    *slog.Logger
 	// reconciler is nil when there is no processor to compare with.
 	reconciler *reconciler
+	// transfers is nil when no stablecoins are paid to the processor.
+	transfers *stripe.Deliverer
 	// listen is where the listener is, for the names it answers to.
 	listen string
 }
@@ -45,6 +48,8 @@ func (o *operator) handler() http.Handler {
 	mux.HandleFunc("GET /admin/payments/{id}", o.show)
 	mux.HandleFunc("POST /admin/payments/{id}/refund", o.refund)
 	mux.HandleFunc("POST /admin/payments/{id}/decide", o.decide)
+	mux.HandleFunc("GET /admin/transfers", o.listTransfers)
+	mux.HandleFunc("POST /admin/transfers/{id}/{act}", o.moveTransfer)
 	mux.HandleFunc("GET /admin/ledger/verify", o.verify)
 	mux.HandleFunc("POST /admin/settlement/pause", o.pause)
 	mux.HandleFunc("POST /admin/settlement/resume", o.resume)

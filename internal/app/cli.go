@@ -62,6 +62,7 @@ type commands struct {
 	Refund    refundCmd    `cmd:"" help:"Return a settled payment to its payer."`
 	Ledger    ledgerCmd    `cmd:"" help:"Prove the books."`
 	Settle    settleCmd    `cmd:"" help:"Pause or resume settlement."`
+	Transfers transfersCmd `cmd:"" help:"Stablecoins in the processor's books: how far they follow, and what was given up."`
 	Reconcile reconcileCmd `cmd:"" help:"Compare the books with the processor's charges."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }

@@ -35,6 +35,8 @@ type plan struct {
 	routes string
 	// more are further top-level settings.
 	more string
+	// methods are further lines below "methods:"; %s is the sandbox's origin.
+	methods string
 	// public replaces public_url; %s is the port.
 	public string
 	// prepare may write files into the folder before the start.
@@ -177,11 +179,12 @@ store: sqlite:paywall.db
 keys: {challenge: "file:challenge.key", receipts: "file:receipts.pem", seal: "file:seal.key"}
 methods:
   stripe: {key: sk_test_app, profile: %s, webhook_secret: "env:HOOK_SECRET", base_url: "%s"}
+%s
 upstreams:
   api: {url: "%s"}
 %s
 routes:%s
-`, h.listen, h.origin, h.admin, testProfile, h.playAt, behind.URL, pl.more, pl.routes))
+`, h.listen, h.origin, h.admin, testProfile, h.playAt, strings.ReplaceAll(pl.methods, "%s", h.playAt), behind.URL, pl.more, pl.routes))
 	t.Cleanup(func() {
 		if err := h.stop(); err != nil {
 			t.Errorf("stop: %v", err)

@@ -262,7 +262,7 @@ func (s *server) applyEvent(r *http.Request, rail *stripe.Method, e stripe.Event
 			_, err = s.processor.Returned(ctx, pay.ID, out.Reference)
 		} else if out.Class == payment.OutcomeNone {
 			// The payer's bank has sent it back: it is owed again.
-			_, err = s.processor.RefundFailed(ctx, pay.ID, e.Object, out.Reason)
+			_, err = s.processor.RefundFailed(ctx, pay.ID, out.Reference, out.Reason)
 		}
 	case stripe.ConcernDispute:
 		if out.Class == payment.OutcomeSucceeded {

@@ -103,6 +103,9 @@ func banner(ctx context.Context, p *Process, cfg *config.Config, s *server) {
 			fmt.Fprintf(out, "without methods.facilitator.node, a settlement of %s whose answer is lost for good is left to a person\n", f.Name)
 		}
 	}
+	if s.transfers != nil {
+		fmt.Fprintln(out, "stablecoins are entered in the processor's books (paywall transfers list)")
+	}
 	if n := len(cfg.X402.Clients); n > 0 {
 		fmt.Fprintf(out, "facilitator of Link tokens for %d other servers at %s/x402\n", n, cfg.PublicURL)
 	}

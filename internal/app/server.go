@@ -21,6 +21,7 @@ import (
 	"paywall/gate"
 	"paywall/internal/config"
 	"paywall/internal/testhook"
+	"paywall/methods/stripe"
 	"paywall/openapi"
 	"paywall/payment"
 	"paywall/receipts"
@@ -44,6 +45,8 @@ type server struct {
 	store     *sqlstore.Store
 	processor *payment.Processor
 	gate      *gate.Gate
+	// transfers enters stablecoins in the processor's books; nil when none go there.
+	transfers *stripe.Deliverer
 	// facilitator settles for servers of others; nil when there are none.
 	facilitator http.Handler
 	desk        receipts.Desk
@@ -100,6 +103,9 @@ func newServer(ctx context.Context, cfg *config.Config, file string, p *Process,
 func (s *server) open(ctx context.Context, now func() time.Time) error {
 	cfg := s.cfg
 	var err error
+	if err = s.deposits(ctx, now); err != nil {
+		return err
+	}
 	s.processor, err = payment.New(ctx, payment.Config{
 		Store: countedStore{s.store, s.telemetry.metrics}, Methods: s.parts.rails.Methods, Key: s.parts.seal, Sole: true, Now: now, Logger: s.env.logger,
 		Patience: cfg.Settlement.Patience, Attempt: cfg.Settlement.Attempt,
@@ -261,6 +267,9 @@ func (s *server) run(ctx context.Context, ready func()) error {
 	wg.Go(func() { s.processor.Run(background, 0) })
 	wg.Go(func() { s.watchRevocations(background, revoked) })
 	wg.Go(func() { s.watchSupport(background) })
+	if s.transfers != nil {
+		wg.Go(func() { s.transfers.Run(background, 0) })
+	}
 	wg.Go(func() { s.telemetry.watchPending(background, s.store) })
 
 	failed := make(chan error, 2)
@@ -390,6 +399,9 @@ func (s *server) operator() *operator {
 	o := &operator{
 		processor: s.processor, store: s.store, reload: s.reload, now: testhook.Now(),
 		metrics: s.telemetry.metricsHandler(), ready: s.ready, logger: s.env.logger, listen: s.cfg.Admin.Listen,
+	}
+	if s.transfers != nil {
+		o.transfers = s.transfers
 	}
 	if m := s.cfg.Methods.Stripe; m != nil && s.parts.rails.Stripe != nil {
 		o.reconciler = &reconciler{rail: s.parts.rails.Stripe, account: m.Account, store: s.store, processor: s.processor}

@@ -49,17 +49,14 @@ type parts struct {
 type hooks struct {
 	wrap     func(http.RoundTripper) http.RoundTripper
 	upstream func(name, class string)
-	// deposit is where stablecoins are paid to that the processor books; nil for
-	// checks.
-	deposit func(network string) (string, error)
-	logger  *slog.Logger
+	logger   *slog.Logger
 }
 
 func assemble(cfg *config.Config, h hooks) (*parts, error) {
 	s := &parts{cfg: cfg}
 	now := testhook.Now()
 	var err error
-	if s.rails, err = builtin.Methods(cfg.Methods, builtin.Surroundings{Now: now, Wrap: h.wrap, Deposit: h.deposit, Logger: h.logger}); err != nil {
+	if s.rails, err = builtin.Methods(cfg.Methods, builtin.Surroundings{Now: now, Wrap: h.wrap, Logger: h.logger}); err != nil {
 		return nil, fmt.Errorf("methods: %w", err)
 	}
 	if s.protocols, err = builtin.Protocols(cfg); err != nil {

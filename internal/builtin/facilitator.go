@@ -11,6 +11,7 @@ import (
 
 	"paywall/internal/config"
 	"paywall/methods/facilitator"
+	"paywall/methods/stripe"
 	"paywall/x402"
 	"paywall/x402/evm"
 	client "paywall/x402/facilitator"
@@ -76,12 +77,12 @@ func (r Rails) Supported() map[string]string {
 	return m
 }
 
-func newFacilitator(c config.Facilitator, s Surroundings) (*facilitator.Method, *calls, error) {
+func newFacilitator(c config.Facilitator, rail *stripe.Method, s Surroundings) (*facilitator.Method, *calls, error) {
 	asset, err := assetOf(c)
 	if err != nil {
 		return nil, nil, err
 	}
-	payTo, err := payee(c, s)
+	payTo, err := payee(c, rail, s)
 	if err != nil {
 		return nil, nil, fmt.Errorf("pay_to: %w", err)
 	}
@@ -129,14 +130,14 @@ func assetOf(c config.Facilitator) (evm.Asset, error) {
 	}, nil
 }
 
-func payee(c config.Facilitator, s Surroundings) (evm.Address, error) {
+func payee(c config.Facilitator, rail *stripe.Method, s Surroundings) (evm.Address, error) {
 	text := c.PayTo
 	if text == "" {
 		if s.Deposit == nil {
 			return evm.Address{1}, nil
 		}
 		var err error
-		if text, err = s.Deposit(c.Network); err != nil {
+		if text, err = s.Deposit(rail, c.Network); err != nil {
 			return evm.Address{}, err
 		}
 	}

@@ -28,7 +28,7 @@ type Surroundings struct {
 	Wrap func(http.RoundTripper) http.RoundTripper
 	// Deposit is the address at the processor that stablecoins of a network are paid
 	// to; nil stands for any, for checks that ask nobody.
-	Deposit func(network string) (string, error)
+	Deposit func(rail *stripe.Method, network string) (string, error)
 	Logger  *slog.Logger
 }
 
@@ -44,7 +44,7 @@ func Methods(c config.Methods, s Surroundings) (Rails, error) {
 		r.Methods = append(r.Methods, m)
 	}
 	for _, f := range c.Facilitators {
-		m, c, err := newFacilitator(f, s)
+		m, c, err := newFacilitator(f, r.Stripe, s)
 		if err != nil {
 			return Rails{}, fmt.Errorf("%s: %w", strings.TrimPrefix(f.Path, "methods."), err)
 		}
@@ -56,7 +56,7 @@ func Methods(c config.Methods, s Surroundings) (Rails, error) {
 func newStripe(c config.Stripe, s Surroundings) (*stripe.Method, error) {
 	cfg := stripe.Config{
 		Key: stripe.Secret(c.Key.Reveal()), Profile: c.Profile, PaymentMethodTypes: c.PaymentMethodTypes, Live: c.Live,
-		BaseURL: c.BaseURL, APIVersion: c.APIVersion, SPTParam: c.SPTParam, Account: c.Account,
+		BaseURL: c.BaseURL, APIVersion: c.APIVersion, SPTParam: c.SPTParam, Account: c.Account, ManualCapture: c.ManualCapture,
 		StatementSuffix: c.StatementSuffix, Metadata: c.Metadata, Now: s.Now,
 	}
 	for _, secret := range c.WebhookSecrets {
