@@ -21,6 +21,7 @@ import (
 	"paywall/methods/stripe"
 	"paywall/payment"
 	"paywall/receipts"
+	"paywall/x402"
 )
 
 func canonicalOptions(cfg *config.Config) canonical.Options {
@@ -52,6 +53,9 @@ func (s *server) public() http.Handler {
 		payments.ServeHTTP(c.Writer, c.Request)
 	})
 	own.POST("/webhooks/:method", s.webhook)
+	if s.cfg.X402.Enabled && s.cfg.X402.Bazaar {
+		own.Any("/discovery/resources", gin.WrapH(x402.Discovery(func() []x402.DiscoveryItem { return s.current.Load().items })))
+	}
 	if s.facilitator != nil {
 		own.Any("/x402/:call", gin.WrapH(http.StripPrefix("/x402", s.facilitator)))
 	}
@@ -64,7 +68,7 @@ func (s *server) public() http.Handler {
 	})
 	own.NoRoute(func(c *gin.Context) { writeProblem(c.Writer, http.StatusNotFound, "Nothing is here.") })
 
-	exact := map[string]bool{"/openapi.json": true, "/llms.txt": true, "/.well-known/jwks.json": true, "/.well-known/did.json": true, "/healthz": true, "/readyz": true}
+	exact := map[string]bool{"/openapi.json": true, "/llms.txt": true, "/.well-known/jwks.json": true, "/.well-known/did.json": true, "/healthz": true, "/readyz": true, "/discovery/resources": true}
 	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// By what was sent, so that no spelling of a priced path gets here.
 		path, _, _ := strings.Cut(r.RequestURI, "?")

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/crypto/acme/autocert"
 
 	"paywall/gate"
+	"paywall/internal/builtin"
 	"paywall/internal/config"
 	"paywall/internal/testhook"
 	"paywall/methods/stripe"
@@ -26,6 +27,7 @@ import (
 	"paywall/payment"
 	"paywall/receipts"
 	"paywall/sqlstore"
+	"paywall/x402"
 )
 
 // environment is what the server's parts share.
@@ -68,6 +70,7 @@ type snapshot struct {
 	// parts it was made from, and what facilitators supported then.
 	parts     *parts
 	supported map[string]string
+	items     []x402.DiscoveryItem
 	// closed says that no priced route can be paid for.
 	closed bool
 }
@@ -154,6 +157,7 @@ func (s *server) snapshot(ctx context.Context, ps *parts) (*snapshot, error) {
 	}
 	supported := s.parts.rails.Supported()
 	closed := s.withhold(ctx, ps.cfg, routes)
+	s.parts.directory.Set(ps.cfg) // the gate's protocols are those of the start
 	router, err := s.gate.Router(routes)
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the routes
@@ -163,7 +167,24 @@ func (s *server) snapshot(ctx context.Context, ps *parts) (*snapshot, error) {
 		return nil, err
 	}
 	s.telemetry.routes(ps.cfg)
-	return &snapshot{router: router, docs: docs, parts: ps, supported: supported, closed: closed}, nil
+	return &snapshot{router: router, docs: docs, parts: ps, supported: supported, closed: closed, items: items(router, s.processor.Now())}, nil
+}
+
+// items are the priced routes for directories.
+func items(router *gate.Router, at time.Time) []x402.DiscoveryItem {
+	list := []x402.DiscoveryItem{}
+	for _, o := range router.Offers() {
+		path, ok := builtin.Template(o.Pattern)
+		if !ok {
+			continue
+		}
+		for _, d := range o.Dialects {
+			if c, ok := d.(x402.Catalogue); ok {
+				list = append(list, c.Item(path, at))
+			}
+		}
+	}
+	return list
 }
 
 // withhold closes the routes that cannot be paid for now, since no facilitator has
@@ -454,6 +475,9 @@ func (s *server) watchRevocations(ctx context.Context, after int64) {
 	}
 }
 
+// maxDescription bounds an API's own description, in bytes.
+const maxDescription = 8 << 20
+
 func fetchDocument(ctx context.Context, u config.Upstream) ([]byte, error) {
 	if u.OpenAPI.File != "" {
 		return readFile(u.OpenAPI.File)
@@ -468,7 +492,8 @@ func fetchDocument(ctx context.Context, u config.Upstream) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for the description: %w", err)
 	}
-	resp, err := (&http.Client{Transport: &http.Transport{}}).Do(req)
+	// Nothing is unpacked: a description is taken at the size that it is sent in.
+	resp, err := (&http.Client{Transport: &http.Transport{DisableCompression: true}}).Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the description: %w", err)
 	}
@@ -476,9 +501,12 @@ func fetchDocument(ctx context.Context, u config.Upstream) ([]byte, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("ask for the description: %s", resp.Status)
 	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxDescription+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the description: %w", err)
+	}
+	if len(data) > maxDescription {
+		return nil, fmt.Errorf("read the description: it is larger than %d bytes", maxDescription)
 	}
 	return data, nil
 }

@@ -40,6 +40,7 @@ type parts struct {
 	cfg       *config.Config
 	rails     builtin.Rails
 	protocols []payment.Protocol
+	directory builtin.Directory
 	ring      *receipts.KeyRing
 	seal      []byte
 	pricers   []gate.Pricer // by index of cfg.Routes; nil for free ones
@@ -59,14 +60,14 @@ func assemble(cfg *config.Config, h hooks) (*parts, error) {
 	if s.rails, err = builtin.Methods(cfg.Methods, builtin.Surroundings{Now: now, Wrap: h.wrap, Logger: h.logger}); err != nil {
 		return nil, fmt.Errorf("methods: %w", err)
 	}
-	if s.protocols, err = builtin.Protocols(cfg); err != nil {
-		return nil, err //nolint:wrapcheck // it names the setting
-	}
 	if s.ring, err = receipts.LoadKeys(cfg.Keys.Receipts); err != nil {
 		return nil, fmt.Errorf("keys.receipts: %w; create it with: paywall keys new", err)
 	}
 	if _, ok := s.ring.Signing(); !ok {
 		return nil, fmt.Errorf("keys.receipts: %s has no key that signs", cfg.Keys.Receipts)
+	}
+	if err = s.speak(now); err != nil {
+		return nil, err
 	}
 	if s.seal, err = sealKey(cfg.Keys); err != nil {
 		return nil, err
@@ -88,6 +89,17 @@ func assemble(cfg *config.Config, h hooks) (*parts, error) {
 		return nil, problems
 	}
 	return s, nil
+}
+
+// speak makes the protocols.
+func (s *parts) speak(now func() time.Time) error {
+	issuer, err := receipts.New(receipts.Config{Keys: s.ring, Issuer: s.cfg.PublicURL, Audience: s.cfg.Realm, TTL: s.cfg.ReceiptTTL, Now: now})
+	if err != nil {
+		return err //nolint:wrapcheck // it names the field
+	}
+	s.directory.Set(s.cfg)
+	s.protocols, err = builtin.Protocols(s.cfg, builtin.Voice{SignOffer: issuer.SignOffer, Directory: &s.directory})
+	return err //nolint:wrapcheck // it names the setting
 }
 
 // unpayable finds the prices of a route that none of its methods can take.

@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -13,8 +14,16 @@ import (
 	"paywall/x402"
 )
 
+// Voice is what protocols say beside their offers.
+type Voice struct {
+	// SignOffer signs an offer of x402.
+	SignOffer func(payload []byte) (string, error)
+	// Directory describes routes.
+	Directory *Directory
+}
+
 // Protocols makes the 402 dialects, the preferred one first.
-func Protocols(c *config.Config) ([]payment.Protocol, error) {
+func Protocols(c *config.Config, v Voice) ([]payment.Protocol, error) {
 	keys := []mpp.Key{keyOf(c.Keys.Challenge)}
 	for _, previous := range c.Keys.Previous {
 		keys = append(keys, keyOf(previous))
@@ -31,7 +40,7 @@ func Protocols(c *config.Config) ([]payment.Protocol, error) {
 	}
 	all := []payment.Protocol{scheme}
 	if c.X402.Enabled {
-		exchange, err := newX402(c)
+		exchange, err := newX402(c, v)
 		if err != nil {
 			return nil, err
 		}
@@ -40,8 +49,22 @@ func Protocols(c *config.Config) ([]payment.Protocol, error) {
 	return all, nil
 }
 
-func newX402(c *config.Config) (*x402.Protocol, error) {
-	cfg := x402.Config{Origin: c.PublicURL, NoV1: !c.X402.V1, ServiceName: serviceName(c.Service.Title)}
+func newX402(c *config.Config, v Voice) (*x402.Protocol, error) {
+	cfg := x402.Config{
+		Origin: c.PublicURL, NoV1: !c.X402.V1, ServiceName: serviceName(c.Service.Title), Receipts: true, Identifier: c.X402.Identifier,
+	}
+	if c.X402.SignedOffers {
+		cfg.SignOffer = v.SignOffer
+	}
+	if c.X402.Bazaar && v.Directory != nil {
+		cfg.Describe = v.Directory.Describe
+	}
+	if c.X402.SignIn {
+		var err error
+		if cfg.SignInKey, err = hkdf.Key(sha256.New, []byte(c.Keys.Challenge.Reveal()), nil, "paywall x402 sign-in", 32); err != nil {
+			return nil, fmt.Errorf("derive the key of sign-ins: %w", err)
+		}
+	}
 	if b, ok := LinkBinding(c); ok {
 		cfg.Bindings = append(cfg.Bindings, b)
 	}
