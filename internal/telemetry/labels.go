@@ -61,7 +61,7 @@ func knownState(s payment.State) string {
 
 func knownOp(s string) string {
 	switch s {
-	case "charge", "lookup", "void", "refund", "authorize", "capture":
+	case "charge", "hold", "capture", "release", "lookup", "void", "refund":
 		return s
 	default:
 		return labelOther

@@ -23,23 +23,30 @@ import (
 // what is presented when.
 type agent struct {
 	client *http.Client
-	minter *wallet.ProcessorMinter
+	// prove makes the proof of payment that a 402 asks for.
+	prove func(ctx context.Context, asked answer) (proof, error)
 }
 
+// proof is what pays, once.
+type proof struct {
+	challenge, token string
+	credential       http.Header
+}
+
+// newAgent pays over MPP with tokens of the processor's test helper.
 func newAgent(t *testing.T, w *world, card string) *agent {
 	t.Helper()
 	m, err := wallet.NewProcessorMinter(wallet.MinterConfig{Key: testKey, BaseURL: w.sandbox, PaymentMethod: card})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &agent{client: plain(), minter: m}
+	return &agent{client: plain(), prove: func(ctx context.Context, asked answer) (proof, error) { return mint(ctx, m, asked) }}
 }
 
 // purchase is a request with the credential that pays for it.
 type purchase struct {
 	method, url, body string
-	challenge, token  string
-	credential        http.Header
+	proof
 }
 
 // answer is a response read to its end.
@@ -82,7 +89,7 @@ func (a *agent) do(ctx context.Context, method, url, body string, header http.He
 	return answer{resp.StatusCode, resp.Header, b.Bytes()}, err
 }
 
-// prepare asks for the price and makes a token for it. Nothing is paid yet.
+// prepare asks for the price and makes a proof for it. Nothing is paid yet.
 func (a *agent) prepare(ctx context.Context, method, url, body string) (purchase, error) {
 	got, err := a.do(ctx, method, url, body, nil)
 	if err != nil {
@@ -91,13 +98,19 @@ func (a *agent) prepare(ctx context.Context, method, url, body string) (purchase
 	if got.status != http.StatusPaymentRequired {
 		return purchase{}, fmt.Errorf("%s %s: %d %s, want 402", method, url, got.status, got.body)
 	}
-	offers, err := mpp.ParseChallenges(got.header)
+	pr, err := a.prove(ctx, got)
+	return purchase{method: method, url: url, body: body, proof: pr}, err
+}
+
+// mint answers the first challenge of MPP with a token for it.
+func mint(ctx context.Context, m *wallet.ProcessorMinter, asked answer) (proof, error) {
+	offers, err := mpp.ParseChallenges(asked.header)
 	if err != nil {
-		return purchase{}, err
+		return proof{}, err
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(offers[0].Request)
 	if err != nil {
-		return purchase{}, err
+		return proof{}, err
 	}
 	var offer struct {
 		Amount   string `json:"amount"`
@@ -107,25 +120,25 @@ func (a *agent) prepare(ctx context.Context, method, url, body string) (purchase
 		} `json:"methodDetails"`
 	}
 	if err := json.Unmarshal(raw, &offer); err != nil {
-		return purchase{}, err
+		return proof{}, err
 	}
 	units, err := strconv.ParseInt(offer.Amount, 10, 64)
 	if err != nil {
-		return purchase{}, err
+		return proof{}, err
 	}
 	amount, err := money.New(units, strings.ToUpper(offer.Currency), 2)
 	if err != nil {
-		return purchase{}, err
+		return proof{}, err
 	}
-	proof, err := a.minter.Pay(ctx, wallet.Request{Amount: amount, NetworkID: offer.Details.NetworkID})
+	minted, err := m.Pay(ctx, wallet.Request{Amount: amount, NetworkID: offer.Details.NetworkID})
 	if err != nil {
-		return purchase{}, err
+		return proof{}, err
 	}
-	cred, err := mpp.NewCredential(offers[0], proof.Payload)
+	cred, err := mpp.NewCredential(offers[0], minted.Payload)
 	if err != nil {
-		return purchase{}, err
+		return proof{}, err
 	}
-	p := purchase{method: method, url: url, body: body, challenge: offers[0].ID, token: proof.ID.Reveal(), credential: http.Header{}}
+	p := proof{challenge: offers[0].ID, token: minted.ID.Reveal(), credential: http.Header{}}
 	return p, cred.Set(p.credential)
 }
 

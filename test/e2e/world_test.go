@@ -39,6 +39,8 @@ type world struct {
 	play    *process // the sandbox
 	serving *process
 	starts  []time.Duration // how long each start took to be ready
+
+	returned int64 // what a person is said to have sent back on the chain, which the sandbox does not see
 }
 
 // config is the configuration of a world; lines may be added.
@@ -160,6 +162,7 @@ type row struct {
 	Reference  string           `json:"reference"`
 	Refund     string           `json:"refund"`
 	Reason     string           `json:"reason"`
+	Method     string           `json:"method"`
 	Dispatches int              `json:"dispatches"`
 	SettledAt  *time.Time       `json:"settled_at"`
 }
@@ -263,9 +266,13 @@ func (w *world) books() payment.Report {
 	if r.code != 0 {
 		w.t.Errorf("ledger verify: exit code %d: %s", r.code, r.stderr)
 	}
-	totals := w.audit().Totals
+	audit := w.audit()
+	totals := audit.Totals
 	if has, says := totals.Captured["usd"]-totals.Refunded["usd"], report.Balances["receivable:stripe USD/2"]; has != says {
 		w.t.Errorf("the processor has %d cents, the ledger says %d", has, says)
+	}
+	if has, says := received(w.t, audit)-w.returned, report.Balances["receivable:facilitator USDC/6"]; has != says {
+		w.t.Errorf("the chain has paid the seller %d units of USDC, the ledger says %d", has, says)
 	}
 	return report
 }
