@@ -21,12 +21,14 @@ func TestBazaarRoute(t *testing.T) {
 		want  string // empty is refused
 	}{
 		{
-			"plain", x402.BazaarRoute{Method: "GET", Template: "/v1/report"},
+			"plain",
+			x402.BazaarRoute{Method: "GET", Template: "/v1/report"},
 			`{"info":{"input":{"method":"GET","type":"http"}},"schema":{"$schema":"https://json-schema.org/draft/2020-12/schema","properties":{"input":{"additionalProperties":false,` +
 				`"properties":{"method":{"enum":["GET"]},"type":{"const":"http"}},"required":["type","method"],"type":"object"}},"required":["input"],"type":"object"}}`,
 		},
 		{
-			"all there is", x402.BazaarRoute{
+			"all there is",
+			x402.BazaarRoute{
 				Method: "POST", Template: "/users/:id", BodyType: "json", Output: "json", Example: raw(`{"ok":true}`),
 				Body:  x402.Shape{Schema: raw(`{"$ref":"#/$defs/a"}`), Example: raw(`{"a":1}`)},
 				Query: x402.Shape{Schema: raw(`{"type":"object"}`), Example: raw(`{"q":"x"}`)},
@@ -37,7 +39,8 @@ func TestBazaarRoute(t *testing.T) {
 				`"required":["type","method","bodyType","body"],"type":"object"}},"required":["input"],"type":"object"}}`,
 		},
 		{
-			"a body nobody has an example of", x402.BazaarRoute{Method: "PUT", Template: "/", Body: x402.Shape{Schema: raw(`{"required":["a"]}`)}},
+			"a body nobody has an example of",
+			x402.BazaarRoute{Method: "PUT", Template: "/", Body: x402.Shape{Schema: raw(`{"required":["a"]}`)}},
 			`{"info":{"input":{"body":{},"bodyType":"json","method":"PUT","type":"http"}},"schema":{"$schema":"https://json-schema.org/draft/2020-12/schema","properties":{"input":{` +
 				`"additionalProperties":false,"properties":{"body":{},"bodyType":{"enum":["json"]},"method":{"enum":["PUT"]},"type":{"const":"http"}},` +
 				`"required":["type","method","bodyType","body"],"type":"object"}},"required":["input"],"type":"object"}}`,

@@ -261,7 +261,9 @@ func TestX402(t *testing.T) {
 				Unbound: true,
 				New: func(t *testing.T) payment.Protocol {
 					t.Helper()
-					p, err := x402.New(x402.Config{Origin: "https://api.example.com"})
+					p, err := x402.New(x402.Config{
+						Origin: "https://api.example.com", Receipts: true, Identifier: x402.IdentifierOptional, SignInKey: make([]byte, 32),
+					})
 					if err != nil {
 						t.Fatal(err)
 					}
