@@ -272,8 +272,12 @@ func (s *parts) described(r config.Route) []openapi.Offer {
 		q := payment.Quote{Route: r.ID, Amount: r.Prices[0].Amount, Description: r.Description, Terms: r.Terms}
 		q.Metered = r.Settle == gate.SettleMetered
 		q.Hold = q.Metered || r.Settle == gate.SettleHold || r.Settle != gate.SettleBefore && (r.Method == http.MethodGet || r.Method == http.MethodHead)
-		if o, err := m.Offer(q); err == nil {
-			known = append(known, openapi.Offer{Intent: o.Intent, Method: o.Method, Amount: o.Amount})
+		o, err := m.Offer(q)
+		if err != nil {
+			continue
+		}
+		if said, err := openapi.OfferOf(o); err == nil {
+			known = append(known, said)
 		}
 	}
 	if len(known) > 0 {
