@@ -32,6 +32,7 @@ func TestOwnIsValid(t *testing.T) {
 	}
 	want := map[string][]string{
 		"/openapi.json": {"GET"}, "/llms.txt": {"GET"}, "/.well-known/jwks.json": {"GET"}, "/.well-known/did.json": {"GET"},
+		"/x402/supported": {"GET"}, "/x402/verify": {"POST"}, "/x402/settle": {"POST"}, "/discovery/resources": {"GET"},
 		"/payments/{id}": {"GET"}, "/webhooks/{method}": {"POST"}, "/healthz": {"GET"}, "/readyz": {"GET"},
 		"/admin/payments": {"GET"}, "/admin/payments/{id}": {"GET"}, "/admin/payments/{id}/refund": {"POST"},
 		"/admin/ledger/verify": {"GET"}, "/admin/settlement/pause": {"POST"}, "/admin/settlement/resume": {"POST"},

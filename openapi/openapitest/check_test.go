@@ -50,6 +50,12 @@ const (
 	noStore   = "Cache-Control: no-store"
 	paid      = `{"id":"pay_1","state":"settled","delivery":"delivered","amount":{"value":"100","currency":"usd"},"method":"stripe","route":"reports","resource":"GET /v1/reports/7","settled_at":"2026-11-24T12:00:00Z"}`
 	notFound  = `{"type":"about:blank","title":"Not Found","status":404}`
+
+	terms     = `{"scheme":"exact","network":"eip155:84532","amount":"10000","asset":"0xa","payTo":"0xb","maxTimeoutSeconds":60,"extra":{"name":"USDC","version":"2"}}`
+	order     = `{"x402Version":2,"paymentPayload":{"x402Version":2,"accepted":` + terms + `,"payload":{}},"paymentRequirements":` + terms + `}`
+	kinds     = `{"kinds":[{"x402Version":2,"scheme":"exact","network":"stripe:live","extra":{}}],"extensions":[],"signers":{}}`
+	settled   = `{"success":true,"transaction":"pi_1","network":"stripe:live","amount":"100"}`
+	resources = `{"x402Version":2,"items":[{"resource":"https://a.example/v1/{id}","type":"http","x402Version":2,"accepts":[` + terms + `],"lastUpdated":"2026-11-24T12:00:00.000Z"}],"pagination":{"limit":1,"offset":0,"total":1}}`
 )
 
 func TestCheck(t *testing.T) {
@@ -100,6 +106,35 @@ func TestCheck(t *testing.T) {
 		{"a pause", "POST /admin/settlement/pause Paywall-Admin: 1", `{"reason":"audit"}`, answer(200, asJSON, `{"paused":"audit"}`, noStore), ""},
 		{"a pause by a page", "POST /admin/settlement/pause", `{"reason":"audit"}`, answer(200, asJSON, `{"paused":"audit"}`, noStore), "not described"},
 		{"a pause without a reason", "POST /admin/settlement/pause Paywall-Admin: 1", "", answer(200, asJSON, `{"paused":"by hand"}`, noStore), ""},
+		{"kinds for a client", "GET /x402/supported Authorization: Bearer t", "", answer(200, asJSON, kinds, noStore), ""},
+		{"kinds for anybody", "GET /x402/supported", "", answer(200, asJSON, kinds, noStore), "not described"},
+		{"kinds of version 1", "GET /x402/supported Authorization: Bearer t", "", answer(200, asJSON, strings.Replace(kinds, `2`, `1`, 1), noStore), "doesn't match schema"},
+		{"kinds on a network without a chain", "GET /x402/supported Authorization: Bearer t", "", answer(200, asJSON, strings.Replace(kinds, `stripe:live`, `stripe`, 1), noStore), "doesn't match schema"},
+		{"a client without a token", "POST /x402/settle", order, answer(401, asProblem, `{"type":"about:blank","title":"Unauthorized","status":401}`, `WWW-Authenticate: Bearer realm="x"`), ""},
+		{"a client told of nothing", "POST /x402/settle", order, answer(401, asProblem, `{"type":"about:blank","title":"Unauthorized","status":401}`), "WWW-Authenticate"},
+		{"a client in a hurry", "POST /x402/verify Authorization: Bearer t", order, answer(429, asProblem, `{"type":"about:blank","title":"Too Many Requests","status":429}`, "Retry-After: 1"), ""},
+		{"valid", "POST /x402/verify Authorization: Bearer t", order, answer(200, asJSON, `{"isValid":true}`, noStore), ""},
+		{"not valid", "POST /x402/verify Authorization: Bearer t", order, answer(200, asJSON, `{"isValid":false,"invalidReason":"invalid_payload"}`, noStore), ""},
+		{"not valid and no reason", "POST /x402/verify Authorization: Bearer t", order, answer(200, asJSON, `{"isValid":false}`, noStore), "doesn't match schema"},
+		{"valid and a reason", "POST /x402/verify Authorization: Bearer t", order, answer(200, asJSON, `{"isValid":true,"invalidReason":"invalid_payload"}`, noStore), "doesn't match schema"},
+		{"valid as a text", "POST /x402/verify Authorization: Bearer t", order, answer(200, asJSON, `{"isValid":"true"}`, noStore), "doesn't match schema"},
+		{"valid without a question", "POST /x402/verify Authorization: Bearer t", `{"x402Version":2}`, answer(200, asJSON, `{"isValid":true}`, noStore), "not described"},
+		{"another version refused", "POST /x402/verify Authorization: Bearer t", `{"x402Version":1,"paymentPayload":{},"paymentRequirements":{}}`, answer(200, asJSON, `{"isValid":false,"invalidReason":"invalid_x402_version"}`, noStore), ""},
+		{"settled", "POST /x402/settle Authorization: Bearer t", order, answer(200, asJSON, settled, noStore), ""},
+		{"settled by nothing", "POST /x402/settle Authorization: Bearer t", order, answer(200, asJSON, strings.Replace(settled, "pi_1", "", 1), noStore), "doesn't match schema"},
+		{"settlement refused", "POST /x402/settle Authorization: Bearer t", order, answer(200, asJSON, `{"success":false,"errorReason":"insufficient_funds","transaction":"","network":"stripe:live"}`, noStore), ""},
+		{"settlement refused by payment required", "POST /x402/settle Authorization: Bearer t", order, answer(402, asJSON, `{"success":false,"errorReason":"insufficient_funds","transaction":"","network":"stripe:live"}`, noStore), "status 402"},
+		{"settlement open", "POST /x402/settle Authorization: Bearer t", order, answer(200, asJSON, `{"success":false,"errorReason":"settlement_pending","transaction":"pay_1","network":"stripe:live"}`, noStore, "Retry-After: 2"), ""},
+		{"settlement stopped", "POST /x402/settle Authorization: Bearer t", order, answer(503, asJSON, `{"success":false,"errorReason":"settlement_pending","transaction":"pay_1","network":"stripe:live"}`, noStore, "Retry-After: 5"), ""},
+		{"settlement stopped and no word when", "POST /x402/settle Authorization: Bearer t", order, answer(503, asJSON, `{"success":false,"errorReason":"settlement_pending","transaction":"pay_1","network":"stripe:live"}`, noStore), "Retry-After"},
+		{"no facilitator", "POST /x402/settle Authorization: Bearer t", order, answer(404, asProblem, notFound), ""},
+
+		{"resources", "GET /discovery/resources?limit=1&offset=0&type=http", "", answer(200, asJSON, resources, "Cache-Control: public, max-age=60"), ""},
+		{"no resources", "GET /discovery/resources", "", answer(200, asJSON, `{"x402Version":2,"items":[],"pagination":{"limit":20,"offset":0,"total":0}}`, "Cache-Control: public, max-age=60"), ""},
+		{"resources without a number", "GET /discovery/resources?limit=0", "", answer(200, asJSON, resources, "Cache-Control: public, max-age=60"), "not described"},
+		{"a resource that costs a fraction", "GET /discovery/resources", "", answer(200, asJSON, strings.Replace(resources, `"10000"`, `"0.01"`, 1), "Cache-Control: public, max-age=60"), "doesn't match schema"},
+		{"a resource for nothing", "GET /discovery/resources", "", answer(200, asJSON, `{"x402Version":2,"items":[{"resource":"https://a.example/","type":"http","x402Version":2,"accepts":[],"lastUpdated":"2026-11-24T12:00:00.000Z"}],"pagination":{"limit":20,"offset":0,"total":1}}`, "Cache-Control: public, max-age=60"), "doesn't match schema"},
+
 		{"a report", "GET /admin/ledger/verify", "", answer(200, asJSON, `{"payments":1,"entries":2,"balances":{"revenue USD/2":-100},"breaks":[{"invariant":"I5","payment":"pay_1","what":"late"}]}`, noStore), ""},
 		{"a report without breaks", "GET /admin/ledger/verify", "", answer(200, asJSON, `{"payments":1,"entries":2,"balances":{},"breaks":null}`, noStore), "doesn't match schema"},
 	}

@@ -26,8 +26,10 @@ type contract struct {
 
 // problem is a row of x-problems.
 type problem struct {
-	Status     int  `json:"status"`
-	Challenges bool `json:"challenges"`
+	Status int `json:"status"`
+	// X402 are other statuses that a payment of x402 may have for it.
+	X402       []int `json:"x402"`
+	Challenges bool  `json:"challenges"`
 }
 
 // once loads the contract for all wrapped handlers of a test binary: it takes
