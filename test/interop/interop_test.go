@@ -12,7 +12,7 @@ const mppxCommand = "node_modules/mppx/dist/bin.js"
 // TestClients pays with the clients that agents use today.
 func TestClients(t *testing.T) {
 	needNode(t)
-	s := start(t)
+	s := start(t, "")
 
 	t.Run("mppx library, GET", func(t *testing.T) {
 		p := s.pay(t, nil, s.public+"/v1/reports/7")

@@ -81,13 +81,17 @@ upstreams:
 routes:
   - {match: "GET /v1/reports/{id}", upstream: api, price: 1.00 USD, description: One market report}
   - {match: "POST /v1/complete", upstream: api, price: 0.75 USD, description: One completion}
-  - {match: "GET /v1/quotes/{id}", upstream: api, price: 0.01 USD, description: One quote}
-  - {match: "POST /v1/words", upstream: api, price: 0.02 USD, description: A few words}
   - {match: "GET /health", upstream: api, free: true}
 `
 
-// start builds the binary and runs the stack until the test ends.
-func start(t *testing.T) *stack {
+// cents are routes below the least that a card takes: only x402 pays for them.
+const cents = `  - {match: "GET /v1/quotes/{id}", upstream: api, price: 0.01 USD, description: One quote}
+  - {match: "POST /v1/words", upstream: api, price: 0.02 USD, description: A few words}
+`
+
+// start builds the binary and runs the stack until the test ends,
+// with more routes than the usual.
+func start(t *testing.T, more string) *stack {
 	t.Helper()
 	dir := t.TempDir()
 	bin := build(t, dir, "paywall/cmd/paywall")
@@ -99,7 +103,7 @@ func start(t *testing.T) *stack {
 	s.public, s.sandbox = "http://"+addrs[0], "http://"+addrs[2]
 	writeKeys(t, dir)
 	file := filepath.Join(dir, "paywall.yaml")
-	text := fmt.Sprintf(config, addrs[0], addrs[1], dir, secretKey, profile, s.sandbox, upstream.URL, facilitatorToken)
+	text := fmt.Sprintf(config, addrs[0], addrs[1], dir, secretKey, profile, s.sandbox, upstream.URL, facilitatorToken) + more
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func (s *stack) x402(t *testing.T, client string, args ...string) settled {
 // TestX402Clients pays with the stock clients of both versions.
 func TestX402Clients(t *testing.T) {
 	needNode(t)
-	s := start(t)
+	s := start(t, cents)
 	const body = `{"prompt":"a \"quoted\" word, ☕"}`
 	for _, tt := range []struct {
 		client  string
@@ -109,7 +109,7 @@ func (p settled) paid(t *testing.T, version int, network, url string) {
 // TestX402Facilitator lets a stock server of others settle Link tokens through us.
 func TestX402Facilitator(t *testing.T) {
 	needNode(t)
-	s := start(t)
+	s := start(t, cents)
 	out, status := s.node(t, []string{
 		"FACILITATOR_TOKEN=" + facilitatorToken, "LINK_NETWORK=stripe:test", "PROCESSOR_URL=" + s.sandbox,
 		"PROCESSOR_KEY=" + secretKey, "PROFILE=" + profile,
