@@ -151,7 +151,7 @@ func (a *agent) present(ctx context.Context, p purchase) (answer, error) {
 func (a *agent) insist(ctx context.Context, p purchase) (answer, error) {
 	for {
 		got, err := a.present(ctx, p)
-		if err == nil && !again(got.status) {
+		if err == nil && (!again(got.status) || got.underReview()) {
 			return got, nil
 		}
 		select {
@@ -165,6 +165,12 @@ func (a *agent) insist(ctx context.Context, p purchase) (answer, error) {
 // again reports whether an answer asks to be asked again.
 func again(status int) bool {
 	return status >= 500 || status == http.StatusConflict || status == http.StatusTooManyRequests
+}
+
+// underReview reports whether an answer says that a person has the payment now:
+// nothing more comes of presenting it in haste.
+func (a answer) underReview() bool {
+	return a.problem() == "payment-pending" && bytes.Contains(a.body, []byte("under review"))
 }
 
 // buy is prepare and insist, and demands the goods.

@@ -38,8 +38,9 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-// TestStorm kills the server at random moments while clients pay and one call to
-// the processor in twenty goes wrong. STORM_KILLS says how often, STORM_SEED
+// TestStorm kills the server at random moments while clients pay, half of them with
+// tokens over MPP and half with stablecoins over x402, and one call in twenty to the
+// processor or the facilitator goes wrong. STORM_KILLS says how often, STORM_SEED
 // repeats the choices (not the schedule of the machine).
 func TestStorm(t *testing.T) {
 	t.Parallel()
@@ -49,6 +50,7 @@ func TestStorm(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 1))
 
 	w := newWorld(t, hooked, "settlement: {patience: 5s, attempt: 2s}", "log: {level: warn}")
+	w.takeCoins(true)
 	for i, f := range []sandbox.Fault{
 		{Kind: sandbox.DropAfter, Probability: 0.01},
 		{Kind: sandbox.Stored500, Probability: 0.005},
@@ -62,6 +64,18 @@ func TestStorm(t *testing.T) {
 			w.order(f)
 		}
 	}
+	for i, f := range []sandbox.Fault{
+		{Kind: sandbox.DropAfter, Probability: 0.01},
+		{Kind: sandbox.Status, Probability: 0.01},
+		{Kind: sandbox.Status, Probability: 0.01, Moved: true},
+		{Kind: sandbox.Alter, Probability: 0.01, Member: "success", Value: []byte(`"true"`)},
+		{Kind: sandbox.Pending, Probability: 0.005},
+		{Kind: sandbox.Pending, Probability: 0.005, Moved: true},
+	} {
+		f.Path, f.Seed = "/facilitator/settle", seed+uint64(i)+101
+		w.order(f)
+	}
+	w.order(sandbox.Fault{Kind: sandbox.Status, Probability: 0.05, Path: "/facilitator/verify", Seed: seed + 201})
 	w.serve()
 
 	const clients = 16
@@ -71,7 +85,11 @@ func TestStorm(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Duration(kills)*3*time.Second)
 	defer cancel()
 	for i := range clients {
-		c := &client{id: i, agent: newAgent(t, w, ""), public: w.public, rng: rand.New(rand.NewPCG(seed, uint64(i)+2))}
+		payer := newAgent(t, w, "")
+		if i%2 == 1 {
+			payer = newCoinAgent(t)
+		}
+		c := &client{id: i, agent: payer, public: w.public, rng: rand.New(rand.NewPCG(seed, uint64(i)+2))}
 		c.agent.client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}
 		wg.Go(func() { results[i] = c.shop(ctx, stop) })
 	}
@@ -164,13 +182,22 @@ func (w *world) accounts(t *testing.T, all []bought) {
 	}
 
 	rows := map[string]row{}
-	ends := map[string]int{}
+	ends := map[string]map[string]int{"stripe": {}, "facilitator": {}}
 	for _, r := range w.payments() {
-		if other, twice := rows[r.Resource]; twice {
-			t.Errorf("%s and %s are both payments for %s", r.ID, other.ID, r.Resource)
+		ends[r.Method][r.position()]++
+		switch other, twice := rows[r.Resource]; {
+		case twice && other.Method == "facilitator" && r.State == payment.StateVoided:
+			continue // a promise that was given back, and made again
+		case twice && (other.Method != "facilitator" || other.State != payment.StateVoided):
+			t.Errorf("%s (%s) and %s (%s) are both payments for %s", r.ID, r.position(), other.ID, other.position(), r.Resource)
 		}
 		rows[r.Resource] = r
-		ends[r.position()]++
+		if r.Method == "facilitator" {
+			if r.State != payment.StateSettled && r.State != payment.StateVoided && (r.position() != byHand || r.Reason != "refund_by_hand" || r.SettledAt == nil) {
+				t.Errorf("%s ended as %s (%s)", r.ID, r.position(), r.Reason)
+			}
+			continue // the chain is held against all of them at once
+		}
 		charges, refunds := charged(audit, r.ID)
 		want := [2]int{}
 		switch r.State {
@@ -187,18 +214,24 @@ func (w *world) accounts(t *testing.T, all []bought) {
 			t.Errorf("%s is %s with %d charges and %d refunds", r.ID, r.position(), charges, refunds)
 		}
 	}
-	served := 0
+	coins := w.coinRows()
+	served := map[string]int{}
 	for _, b := range all {
 		r, paid := rows[b.resource]
 		switch {
 		case b.status == http.StatusOK:
-			served++
+			served[r.Method]++
 			if !paid || r.SettledAt == nil || r.ID != b.payment {
 				t.Errorf("%s was served for payment %q, which is %v", b.resource, b.payment, r)
 			}
 		case b.status == http.StatusPaymentRequired && b.problem == "invalid-challenge":
 			if paid && r.State == payment.StateSettled {
 				t.Errorf("%s was not served (%s), but %s is %s", b.resource, b.problem, r.ID, r.position())
+			}
+		case b.status == http.StatusServiceUnavailable && r.Method == "facilitator" && b.method == http.MethodPost:
+			// It may have run, must not run again, and cannot be paid back by a machine.
+			if r.position() != byHand {
+				t.Errorf("%s is said to be under review, but %s is %s", b.resource, r.ID, r.position())
 			}
 		case b.status == http.StatusPaymentRequired && b.problem == "verification-failed":
 			// A fault that the processor keeps for an answer ends a payment that took nothing.
@@ -212,9 +245,15 @@ func (w *world) accounts(t *testing.T, all []bought) {
 			t.Errorf("the API worked %d times for %s, %s", n, r.ID, b.resource)
 		}
 	}
-	t.Logf("%d purchases, %d served; payments ended as %v; the processor has %d charges, %d refunds, %d calls; %d ledger entries",
-		len(all), served, ends, audit.Totals.Charges, audit.Totals.Refunds, audit.TotalCalls, report.Entries)
-	if served == 0 || len(all) < 20 {
+	faults := map[string]int{}
+	for _, c := range audit.Calls {
+		if c.Fault != "" {
+			faults[c.Path+" "+c.Fault]++
+		}
+	}
+	t.Logf("%d purchases, %v served; payments ended as %v; the processor has %d charges, %d refunds; the chain %d transfers for %d payments; %d calls, of which failed %v; %d ledger entries",
+		len(all), served, ends, audit.Totals.Charges, audit.Totals.Refunds, len(audit.Chain.Transfers), len(coins), audit.TotalCalls, faults, report.Entries)
+	if served["stripe"] == 0 || served["facilitator"] == 0 || len(all) < 20 {
 		t.Error("too little was bought for the storm to prove anything")
 	}
 }
