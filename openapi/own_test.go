@@ -34,7 +34,8 @@ func TestOwnIsValid(t *testing.T) {
 		"/openapi.json": {"GET"}, "/llms.txt": {"GET"}, "/.well-known/jwks.json": {"GET"}, "/.well-known/did.json": {"GET"},
 		"/x402/supported": {"GET"}, "/x402/verify": {"POST"}, "/x402/settle": {"POST"}, "/discovery/resources": {"GET"},
 		"/payments/{id}": {"GET"}, "/webhooks/{method}": {"POST"}, "/healthz": {"GET"}, "/readyz": {"GET"},
-		"/admin/payments": {"GET"}, "/admin/payments/{id}": {"GET"}, "/admin/payments/{id}/refund": {"POST"},
+		"/admin/payments": {"GET"}, "/admin/payments/{id}": {"GET"}, "/admin/payments/{id}/refund": {"POST"}, "/admin/payments/{id}/decide": {"POST"},
+		"/admin/transfers": {"GET"}, "/admin/transfers/{id}/{act}": {"POST"},
 		"/admin/ledger/verify": {"GET"}, "/admin/settlement/pause": {"POST"}, "/admin/settlement/resume": {"POST"},
 		"/admin/reload": {"POST"}, "/admin/reconcile": {"POST"}, "/metrics": {"GET"},
 	}

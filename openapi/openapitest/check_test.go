@@ -51,6 +51,8 @@ const (
 	paid      = `{"id":"pay_1","state":"settled","delivery":"delivered","amount":{"value":"100","currency":"usd"},"method":"stripe","route":"reports","resource":"GET /v1/reports/7","settled_at":"2026-11-24T12:00:00Z"}`
 	notFound  = `{"type":"about:blank","title":"Not Found","status":404}`
 
+	transfers = `{"position":7,"carry":{"eip155:84532":"0.002000 USD"},"waiting":[],"dead":[{"payment":"pay_1","network":"eip155:84532","transaction":"0x1","amount":"1.000000 USDC","reason":"declined","since":"2026-11-24T12:00:00Z","tries":9}]}`
+
 	terms     = `{"scheme":"exact","network":"eip155:84532","amount":"10000","asset":"0xa","payTo":"0xb","maxTimeoutSeconds":60,"extra":{"name":"USDC","version":"2"}}`
 	order     = `{"x402Version":2,"paymentPayload":{"x402Version":2,"accepted":` + terms + `,"payload":{}},"paymentRequirements":` + terms + `}`
 	kinds     = `{"kinds":[{"x402Version":2,"scheme":"exact","network":"stripe:live","extra":{}}],"extensions":[],"signers":{}}`
@@ -134,6 +136,15 @@ func TestCheck(t *testing.T) {
 		{"resources without a number", "GET /discovery/resources?limit=0", "", answer(200, asJSON, resources, "Cache-Control: public, max-age=60"), "not described"},
 		{"a resource that costs a fraction", "GET /discovery/resources", "", answer(200, asJSON, strings.Replace(resources, `"10000"`, `"0.01"`, 1), "Cache-Control: public, max-age=60"), "doesn't match schema"},
 		{"a resource for nothing", "GET /discovery/resources", "", answer(200, asJSON, `{"x402Version":2,"items":[{"resource":"https://a.example/","type":"http","x402Version":2,"accepts":[],"lastUpdated":"2026-11-24T12:00:00.000Z"}],"pagination":{"limit":20,"offset":0,"total":1}}`, "Cache-Control: public, max-age=60"), "doesn't match schema"},
+
+		{"a refund that a person has sent", "POST /admin/payments/pay_1/refund Paywall-Admin: 1", `{"sent":"re_1"}`, answer(409, asProblem, `{"type":"about:blank","title":"Conflict","status":409}`), ""},
+		{"decided", "POST /admin/payments/pay_1/decide Paywall-Admin: 1", `{"not_charged":true}`, answer(404, asProblem, notFound), ""},
+		{"decided both ways", "POST /admin/payments/pay_1/decide Paywall-Admin: 1", `{"charged":"pi_1","not_charged":true}`, answer(200, asJSON, `{}`, noStore), "not described"},
+		{"transfers", "GET /admin/transfers", "", answer(200, asJSON, transfers, noStore), ""},
+		{"transfers without a list", "GET /admin/transfers", "", answer(200, asJSON, strings.Replace(transfers, "[]", "null", 1), noStore), "doesn't match schema"},
+		{"a transfer again", "POST /admin/transfers/pay_1/retry Paywall-Admin: 1", "", answer(200, asJSON, transfers, noStore), ""},
+		{"a transfer by a page", "POST /admin/transfers/pay_1/dismiss", "", answer(200, asJSON, transfers, noStore), "not described"},
+		{"a transfer somehow", "POST /admin/transfers/pay_1/double Paywall-Admin: 1", "", answer(200, asJSON, transfers, noStore), "not described"},
 
 		{"a report", "GET /admin/ledger/verify", "", answer(200, asJSON, `{"payments":1,"entries":2,"balances":{"revenue USD/2":-100},"breaks":[{"invariant":"I5","payment":"pay_1","what":"late"}]}`, noStore), ""},
 		{"a report without breaks", "GET /admin/ledger/verify", "", answer(200, asJSON, `{"payments":1,"entries":2,"balances":{},"breaks":null}`, noStore), "doesn't match schema"},
