@@ -103,6 +103,9 @@ func TestNames(t *testing.T) {
 			if w.Code != tt.want || after-before != h.api.count()-ran || (after > before) != tt.charged {
 				t.Errorf("%d %s; %d charges, %d runs", w.Code, w.Body, after-before, h.api.count()-ran)
 			}
+			if strings.HasPrefix(tt.name, "another ") && tt.want == 409 && !strings.Contains(w.Body.String(), "belongs to another request") {
+				t.Errorf("%s", w.Body)
+			}
 			if served := strings.Contains(w.Body.String(), "served"); served != (tt.want == 200) {
 				t.Errorf("served %v: %s", served, w.Body)
 			}
@@ -267,6 +270,24 @@ func TestVisit_Collects(t *testing.T) {
 		t.Errorf("collected twice: %d", w.Code)
 	}
 	h.settled(1, 0)
+}
+
+// A later payment that was delivered does not stand before an earlier one that was not.
+func TestVisit_CollectsTheOlder(t *testing.T) {
+	h := newHouse(t, speaking(named{&spoken{}}))
+	router, err := h.gate.Router([]gate.Route{{ID: "a", Pattern: "GET /a", Pricer: usd(t, "1.00 USD"), Handler: h.api, Settle: gate.SettleBefore}})
+	h.must(err)
+	h.api.set(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	buy(h, router, "GET /a", "t1", "0xa", "")
+	h.api.set(nil)
+	h.clock.add(time.Second)
+	if w := buy(h, router, "GET /a", "t2", "0xa", ""); w.Code != 200 {
+		t.Fatalf("%d", w.Code)
+	}
+	if w := comeBack(h, router, "GET /a", "0xa", "1"); w.Code != 200 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	h.settled(2, 0)
 }
 
 // One proof lets in once, however many arrive together.
