@@ -59,7 +59,7 @@ func TestSignOffer(t *testing.T) {
 // goes by the type before it looks at anything else. One that goes by the signature
 // alone takes either for the other, as the stock verifier of x402 does; what it can
 // look at is the audience.
-func TestE_AnOfferIsNoReceipt(t *testing.T) {
+func TestE104_AnOfferIsNoReceipt(t *testing.T) {
 	ring := newRing(t, newKey(t, receipts.ES256))
 	issuer := newIssuer(t, ring, newClock())
 	v := newVerifier(t, receipts.VerifierConfig{Keys: ring, Now: newClock().now, Uses: &receiptstest.Uses{}})
