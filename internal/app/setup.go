@@ -17,6 +17,7 @@ import (
 	"paywall/internal/config"
 	"paywall/internal/proxy"
 	"paywall/internal/testhook"
+	"paywall/money"
 	"paywall/openapi"
 	"paywall/payment"
 	"paywall/receipts"
@@ -240,6 +241,7 @@ func (s *parts) documents(upstream []byte) (openapi.Documents, error) {
 	oc := openapi.Config{
 		PublicURL: s.cfg.PublicURL, Title: sv.Title, Version: sv.Version, Description: sv.Description,
 		Categories: sv.Categories, Homepage: sv.Homepage, Reference: sv.Reference, Upstream: upstream,
+		Facilitator: s.cfg.X402.LinkTokens != nil && len(s.cfg.X402.Clients) > 0, Catalogue: s.cfg.X402.Enabled && s.cfg.X402.Bazaar,
 	}
 	for _, r := range s.cfg.Routes {
 		or := openapi.Route{Method: r.Method, Path: r.Path, Description: r.Description, Free: r.Free}
@@ -255,30 +257,38 @@ func (s *parts) documents(upstream []byte) (openapi.Documents, error) {
 	return docs, nil
 }
 
-// described are a route's offers as far as they are known before a request. A
-// route that nobody takes money for at the moment is described without prices.
+// described are a route's offers as far as they are known before a request. The
+// amount of a route without one fixed price is left open, and so is everything about
+// one that nobody takes money for at the moment.
 func (s *parts) described(r config.Route) []openapi.Offer {
 	var known, unknown []openapi.Offer
-	currency := ""
-	if len(r.Prices) > 0 {
-		currency = strings.ToLower(r.Prices[0].Amount.Currency())
+	if len(r.Prices) == 0 {
+		for _, m := range s.methodsOf(r) {
+			unknown = append(unknown, openapi.Offer{Method: m.Name()})
+		}
+		return unknown
 	}
 	fixed := len(r.Prices) == 1 && r.Remote == nil && r.Tiers == nil
+	metered := r.Settle == gate.SettleMetered
+	safe := r.Method == http.MethodGet || r.Method == http.MethodHead
+	q := payment.Quote{
+		Route: r.ID, Amount: r.Prices[0].Amount, Description: r.Description, Terms: r.Terms, Metered: metered,
+		Hold: metered || r.Settle == gate.SettleHold || r.Settle != gate.SettleBefore && safe,
+	}
 	for _, m := range s.methodsOf(r) {
-		unknown = append(unknown, openapi.Offer{Method: m.Name(), Currency: currency})
-		if !fixed {
-			continue
-		}
-		q := payment.Quote{Route: r.ID, Amount: r.Prices[0].Amount, Description: r.Description, Terms: r.Terms}
-		q.Metered = r.Settle == gate.SettleMetered
-		q.Hold = q.Metered || r.Settle == gate.SettleHold || r.Settle != gate.SettleBefore && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+		unknown = append(unknown, openapi.Offer{Method: m.Name(), Currency: strings.ToLower(q.Amount.Currency())})
 		o, err := m.Offer(q)
 		if err != nil {
 			continue
 		}
-		if said, err := openapi.OfferOf(o); err == nil {
-			known = append(known, said)
+		said, err := openapi.OfferOf(o)
+		if err != nil {
+			continue
 		}
+		if !fixed {
+			said.Currency, said.Amount, said.Price = strings.ToLower(said.Amount.Currency()), money.Amount{}, money.Amount{}
+		}
+		known = append(known, said)
 	}
 	if len(known) > 0 {
 		return known

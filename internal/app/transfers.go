@@ -122,8 +122,13 @@ func (o *operator) moveTransfer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	act := o.transfers.Retry
-	if r.PathValue("act") == "dismiss" {
+	switch r.PathValue("act") {
+	case "retry":
+	case "dismiss":
 		act = o.transfers.Dismiss
+	default:
+		writeProblem(w, http.StatusNotFound, "Nothing is here.")
+		return
 	}
 	switch err := act(r.Context(), r.PathValue("id")); {
 	case errors.Is(err, payment.ErrNotFound):
