@@ -3,7 +3,6 @@ package builtin
 import (
 	"encoding/json"
 	"net/http"
-	"strings"
 	"sync/atomic"
 
 	"paywall/internal/config"
@@ -21,7 +20,7 @@ type Directory struct {
 func (d *Directory) Set(c *config.Config) {
 	told := map[string]json.RawMessage{}
 	for _, r := range c.Routes {
-		template, ok := Template(r.Path)
+		template, ok := x402.Template(r.Path)
 		if r.Free || !ok {
 			continue
 		}
@@ -44,21 +43,4 @@ func (d *Directory) Describe(route string) (json.RawMessage, bool) {
 	}
 	said, ok := (*told)[route]
 	return said, ok
-}
-
-// Template writes a path pattern as directories do: "/reports/{id}" as
-// "/reports/:id". Patterns with "*" or a rest have no such form.
-func Template(path string) (string, bool) {
-	segments := strings.Split(path, "/")
-	for i, s := range segments {
-		name, open := strings.CutPrefix(s, "{")
-		if open {
-			name = ":" + strings.TrimSuffix(name, "}")
-			segments[i] = name
-		}
-		if strings.ContainsAny(segments[i], "*{}") || strings.HasSuffix(name, "...") {
-			return "", false
-		}
-	}
-	return strings.Join(segments, "/"), true
 }
