@@ -262,9 +262,10 @@ func (s *server) applyEvent(r *http.Request, rail *stripe.Method, e stripe.Event
 	case stripe.ConcernCharge:
 		_, err = s.processor.Resolve(ctx, pay.ID, out)
 	case stripe.ConcernRefund:
-		if out.Class == payment.OutcomeSucceeded {
+		switch out.Class { //nolint:exhaustive // the others are none of a refund that is known
+		case payment.OutcomeSucceeded:
 			_, err = s.processor.Returned(ctx, pay.ID, out.Reference)
-		} else if out.Class == payment.OutcomeNone {
+		case payment.OutcomeNone:
 			// The payer's bank has sent it back: it is owed again.
 			_, err = s.processor.RefundFailed(ctx, pay.ID, out.Reference, out.Reason)
 		}

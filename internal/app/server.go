@@ -19,7 +19,6 @@ import (
 	"golang.org/x/crypto/acme/autocert"
 
 	"paywall/gate"
-	"paywall/internal/builtin"
 	"paywall/internal/config"
 	"paywall/internal/testhook"
 	"paywall/methods/stripe"
@@ -174,7 +173,7 @@ func (s *server) snapshot(ctx context.Context, ps *parts) (*snapshot, error) {
 func items(router *gate.Router, at time.Time) []x402.DiscoveryItem {
 	list := []x402.DiscoveryItem{}
 	for _, o := range router.Offers() {
-		path, ok := builtin.Template(o.Pattern)
+		path, ok := x402.Template(o.Pattern)
 		if !ok {
 			continue
 		}
@@ -404,9 +403,7 @@ func (s *server) ready() (bool, map[string]string) {
 	if s.draining.Load() {
 		ok, checks["server"] = false, "stopping"
 	}
-	for what, said := range s.parts.rails.Supported() {
-		checks[what] = said // other methods may still be offered
-	}
+	maps.Copy(checks, s.parts.rails.Supported()) // other methods may still be offered
 	if s.current.Load().closed {
 		ok, checks["offers"] = false, "nothing can be paid for"
 	}

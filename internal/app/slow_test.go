@@ -226,8 +226,20 @@ const (
 type rawHTTP2 struct {
 	*tls.Conn
 
-	h   *house
-	out *bufio.Writer
+	h      *house
+	out    *bufio.Writer
+	stream uint32 // the latest that was opened by next
+	err    error  // that ended sees
+}
+
+// next is a new stream.
+func (c *rawHTTP2) next() uint32 {
+	if c.stream == 0 {
+		c.stream = 1
+	} else {
+		c.stream += 2
+	}
+	return c.stream
 }
 
 // http2 opens one with the settings given.
@@ -258,8 +270,9 @@ func (c *rawHTTP2) put(kind, flags byte, stream uint32, payload string) bool {
 	return err == nil
 }
 
-func (c *rawHTTP2) send(kind, flags byte, stream uint32, payload string) bool {
-	return c.put(kind, flags, stream, payload) && c.out.Flush() == nil
+func (c *rawHTTP2) send(kind, flags byte, stream uint32, payload string) {
+	c.put(kind, flags, stream, payload)
+	_ = c.out.Flush() // what became of it is read
 }
 
 // get is the header block of a request, without compression (RFC 7541).
@@ -269,17 +282,17 @@ func (c *rawHTTP2) get(path string) string {
 }
 
 // sees reads frames until one is what is looked for or the other side ends the
-// connection; false when neither comes.
+// connection; false when neither comes. It is called once.
 func (c *rawHTTP2) sees(wanted func(kind byte, stream uint32, payload []byte) bool) bool {
 	in := bufio.NewReader(c)
 	for {
 		var head [9]byte
-		if _, err := io.ReadFull(in, head[:]); err != nil {
-			return !errors.Is(err, os.ErrDeadlineExceeded)
+		if _, c.err = io.ReadFull(in, head[:]); c.err != nil {
+			return !errors.Is(c.err, os.ErrDeadlineExceeded)
 		}
 		payload := make([]byte, binary.BigEndian.Uint32(head[:4])>>8)
-		if _, err := io.ReadFull(in, payload); err != nil {
-			return !errors.Is(err, os.ErrDeadlineExceeded)
+		if _, c.err = io.ReadFull(in, payload); c.err != nil {
+			return !errors.Is(c.err, os.ErrDeadlineExceeded)
 		}
 		if wanted(head[3], binary.BigEndian.Uint32(head[5:])&(1<<31-1), payload) {
 			return true
