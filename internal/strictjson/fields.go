@@ -7,22 +7,6 @@ import (
 	"strings"
 )
 
-// of returns the names that a struct takes, and the types of their values.
-func (ts *types) of(t reflect.Type) (map[string]reflect.Type, error) {
-	if f, ok := ts.fields[t]; ok {
-		return f, nil
-	}
-	f, err := fieldsOf(t)
-	if err != nil {
-		return nil, err
-	}
-	if ts.fields == nil {
-		ts.fields = make(map[reflect.Type]map[string]reflect.Type)
-	}
-	ts.fields[t] = f
-	return f, nil
-}
-
 // candidate is a field that could be meant by a name.
 type candidate struct {
 	t              reflect.Type

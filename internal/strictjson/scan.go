@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"slices"
 	"unicode/utf8"
 )
 
@@ -16,8 +15,7 @@ type scanner struct {
 	pos    int
 	limits Limits
 	stack  []frame
-	names  []string // of all open objects, in the order of the stack
-	types  types
+	names  [][]byte // of all open objects, in the order of the stack
 }
 
 // frame is an open object or array.
@@ -107,11 +105,13 @@ func (s *scanner) name(top *frame) (reflect.Type, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := string(raw[1 : len(raw)-1])
+	name := raw[1 : len(raw)-1]
 	if bytes.IndexByte(raw, '\\') >= 0 {
-		if err := json.Unmarshal(raw, &name); err != nil {
+		var plain string
+		if err := json.Unmarshal(raw, &plain); err != nil {
 			return nil, s.failAt(start, ErrSyntax)
 		}
+		name = []byte(plain)
 	}
 	if !s.remember(top, name) {
 		return nil, s.failAt(start, ErrDuplicate)
@@ -124,22 +124,24 @@ func (s *scanner) name(top *frame) (reflect.Type, error) {
 }
 
 // remember reports false for a name that the object has already.
-func (s *scanner) remember(top *frame, name string) bool {
+func (s *scanner) remember(top *frame, name []byte) bool {
 	if top.seen != nil {
-		if _, twice := top.seen[name]; twice {
+		if _, twice := top.seen[string(name)]; twice {
 			return false
 		}
-		top.seen[name] = struct{}{}
+		top.seen[string(name)] = struct{}{}
 		return true
 	}
-	if slices.Contains(s.names[top.first:], name) {
-		return false
+	for _, n := range s.names[top.first:] {
+		if bytes.Equal(n, name) {
+			return false
+		}
 	}
 	s.names = append(s.names, name)
 	if n := s.names[top.first:]; len(n) >= manyNames {
 		top.seen = make(map[string]struct{}, 2*manyNames)
 		for _, name := range n {
-			top.seen[name] = struct{}{}
+			top.seen[string(name)] = struct{}{}
 		}
 	}
 	return true
@@ -151,7 +153,7 @@ func (s *scanner) value(t reflect.Type) error {
 	start := s.pos
 	switch c := s.peek(); {
 	case c == '{' || c == '[':
-		inside, err := s.types.container(t, c == '{')
+		inside, err := targetOf(t).container(c == '{')
 		if err != nil {
 			return s.fail(err)
 		}
@@ -166,7 +168,7 @@ func (s *scanner) value(t reflect.Type) error {
 		if err != nil {
 			return err
 		}
-		if err := s.types.text(t, raw); err != nil {
+		if err := targetOf(t).text(raw); err != nil {
 			return s.failAt(start, err)
 		}
 		return nil
@@ -175,15 +177,15 @@ func (s *scanner) value(t reflect.Type) error {
 		if err != nil {
 			return err
 		}
-		if err := s.types.number(t, string(raw)); err != nil {
+		if err := targetOf(t).number(string(raw)); err != nil {
 			return s.failAt(start, err)
 		}
 		return nil
 	}
-	for _, word := range []string{"null", "true", "false"} {
+	for _, word := range [...]string{"null", "true", "false"} {
 		if bytes.HasPrefix(s.data[s.pos:], []byte(word)) {
 			s.pos += len(word)
-			if err := s.types.word(t, word == "null"); err != nil {
+			if err := targetOf(t).word(word == "null"); err != nil {
 				return s.failAt(start, err)
 			}
 			return nil

@@ -10,13 +10,6 @@ import (
 	"strings"
 )
 
-// types judges values by the Go type that they are decoded into. A nil type
-// takes everything, as an interface does; all of them are judged before
-// encoding/json sees the text.
-type types struct {
-	fields map[reflect.Type]map[string]reflect.Type
-}
-
 // shape is what the members or elements of a container are decoded into.
 type shape struct {
 	elem   reflect.Type
@@ -25,11 +18,11 @@ type shape struct {
 	length int
 }
 
-func (s shape) member(name string) (reflect.Type, bool) {
+func (s shape) member(name []byte) (reflect.Type, bool) {
 	if s.fields == nil {
 		return s.elem, true
 	}
-	t, ok := s.fields[name]
+	t, ok := s.fields[string(name)]
 	return t, ok
 }
 
@@ -69,9 +62,9 @@ func resolve(t reflect.Type) (base reflect.Type, r role, nullable bool) {
 }
 
 // container judges the beginning of an object or array.
-func (ts *types) container(t reflect.Type, object bool) (shape, error) {
-	base, r, _ := resolve(t)
-	switch r {
+func (t *target) container(object bool) (shape, error) {
+	base := t.base
+	switch t.role {
 	case custom:
 		return shape{}, nil
 	case free:
@@ -82,7 +75,7 @@ func (ts *types) container(t reflect.Type, object bool) (shape, error) {
 	}
 	switch base.Kind() {
 	case reflect.Struct:
-		fields, err := ts.of(base)
+		fields, err := t.fields()
 		if err != nil || !object {
 			return shape{}, orType(err)
 		}
@@ -129,10 +122,10 @@ func mistake(base reflect.Type) error {
 }
 
 // text judges a string, which is given with its quotes.
-func (*types) text(t reflect.Type, raw []byte) error {
-	base, r, _ := resolve(t)
+func (t *target) text(raw []byte) error {
+	base := t.base
 	switch {
-	case r != plain:
+	case t.role != plain:
 		return nil
 	case base == jsonNumber: // encoding/json takes numbers in quotes for it
 		return ErrType
@@ -153,8 +146,8 @@ func (*types) text(t reflect.Type, raw []byte) error {
 }
 
 // number judges a number that is one by the grammar.
-func (*types) number(t reflect.Type, n string) error {
-	base, r, _ := resolve(t)
+func (t *target) number(n string) error {
+	base, r := t.base, t.role
 	switch {
 	case base == nil || r == custom:
 		return nil
@@ -202,14 +195,14 @@ func exact(n string) error {
 }
 
 // word judges null, true and false.
-func (*types) word(t reflect.Type, null bool) error {
-	base, r, nullable := resolve(t)
+func (t *target) word(null bool) error {
+	base := t.base
 	switch {
-	case null && nullable:
+	case null && t.nullable:
 		return nil
-	case null || r == textual: // encoding/json would leave the target as it is
+	case null || t.role == textual: // encoding/json would leave the target as it is
 		return ErrType
-	case r != plain || base.Kind() == reflect.Bool:
+	case t.role != plain || base.Kind() == reflect.Bool:
 		return nil
 	}
 	return mistake(base)
