@@ -48,7 +48,9 @@ func (m *Method) settle(ctx context.Context, op string, p payment.Payment, in pa
 	case payment.OutcomeSucceeded, payment.OutcomeDeclined, payment.OutcomeMismatch:
 		m.pending.forget(in.Key)
 	case payment.OutcomeNotNow:
-		if fresh { // nothing was done under the key by this call, nor before it
+		// Only what has not left for certain leaves the next refusal the first: some
+		// facilitators answer 400 or 429 to what they have begun.
+		if fresh && out.Reason == notSent {
 			m.pending.forget(in.Key)
 		}
 	default:
@@ -103,19 +105,24 @@ func (m *Method) judge(ctx context.Context, op string, p payment.Payment, o orde
 	return out
 }
 
-// refused reads a definite no. It is one when the settlement was never sent before,
-// or when it is about the message itself; otherwise our own first attempt may be
-// what it is about, and the chain has the last word.
+// refused reads a no. It is a definite one when it is about the message itself, or
+// when nothing was sent before and nothing was broadcast. Otherwise the transfer may be
+// on its way, or our own first attempt may be what the answer is about: then the
+// chain has the last word, and a payer is never asked to sign another.
 func (m *Method) refused(ctx context.Context, p payment.Payment, o order, first bool, s x402.SettleResponse, reply client.Reply, cause error) payment.Outcome {
 	r := rule(s.ErrorReason)
+	if s.Transaction != "" && r.nature != pending {
+		r.nature = unclear // whatever it says, it has told the chain
+	}
 	no := payment.Outcome{Class: payment.OutcomeDeclined, Kind: r.kind, Reason: r.reason, Err: cause}
 	maybe := payment.Outcome{Reference: reference(s.Transaction), Reason: r.reason, RetryAfter: reply.RetryAfter, Err: cause}
 	switch {
 	case r.nature == pending:
 		maybe.RetryAfter = max(maybe.RetryAfter, pendingWait)
 		return maybe
-	case r.nature == unclear:
+	case r.nature == unclear && m.chain == nil:
 		return maybe
+	case r.nature == unclear:
 	case first || r.nature == final:
 		return no
 	case m.chain == nil:
@@ -131,11 +138,14 @@ func (m *Method) refused(ctx context.Context, p payment.Payment, o order, first 
 	}
 }
 
+// notSent is the reason of an attempt of which nothing has left this process.
+const notSent = "not_sent"
+
 // noAnswer classes a call that failed on its way. Only the client's own word makes it
 // certain that nothing was sent.
 func noAnswer(op string, err error) payment.Outcome {
 	if call, ok := errors.AsType[*client.CallError](err); ok && !call.Sent {
-		return payment.Outcome{Class: payment.OutcomeNotNow, Reason: "not_sent", Err: &Error{Op: op, Err: transportCause(err)}}
+		return payment.Outcome{Class: payment.OutcomeNotNow, Reason: notSent, Err: &Error{Op: op, Err: transportCause(err)}}
 	}
 	return payment.Outcome{Reason: "no_answer", Err: &Error{Op: op, Err: transportCause(err)}}
 }
@@ -145,7 +155,9 @@ func failed(op string, reply client.Reply) payment.Outcome {
 	out := payment.Outcome{RetryAfter: reply.RetryAfter, Err: &Error{Op: op, Status: reply.Status, Err: ErrAnswer}}
 	switch status := reply.Status; {
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
-		out.Class, out.Fatal, out.Reason = payment.OutcomeNotNow, true, "key_refused"
+		// Not fatal: settlement would stop on all rails for the word of one facilitator,
+		// or of a firewall before it.
+		out.Class, out.Reason = payment.OutcomeNotNow, "key_refused"
 	case status == http.StatusTooManyRequests:
 		out.Class, out.Reason = payment.OutcomeNotNow, "rate_limited"
 	case status == http.StatusRequestTimeout || status == http.StatusConflict:

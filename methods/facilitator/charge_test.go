@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -353,15 +354,22 @@ func TestCharge_RefusesAnotherIntent(t *testing.T) {
 	p, in := claim(t, m, quote(t))
 	text := string(in.Request)
 	for name, request := range map[string]string{
-		"nothing":        ``,
-		"another form":   `{"body":"{}"}`,
-		"no endpoint":    strings.Replace(text, `"endpoint":"first"`, `"endpoint":""`, 1),
-		"another payee":  strings.ReplaceAll(text, payee, executor),
-		"another amount": strings.Replace(text, `\"amount\":\"10000\"`, `\"amount\":\"1\"`, 1),
-		"another chain":  strings.ReplaceAll(text, "84532", "8453"),
-		"another token":  strings.ReplaceAll(text, "0x036CbD", "0x136CbD"),
-		"a member more":  strings.Replace(text, `{"body"`, `{"more":1,"body"`, 1),
+		"nothing":                 ``,
+		"another form":            `{"body":"{}"}`,
+		"no endpoint":             strings.Replace(text, `"endpoint":"first"`, `"endpoint":""`, 1),
+		"another payee":           strings.ReplaceAll(text, payee, executor),
+		"another amount":          strings.Replace(text, `\"amount\":\"10000\"`, `\"amount\":\"1\"`, 1),
+		"another chain":           strings.ReplaceAll(text, "84532", "8453"),
+		"another token":           strings.ReplaceAll(text, "0x036CbD", "0x136CbD"),
+		"a member more":           strings.Replace(text, `{"body"`, `{"more":1,"body"`, 1),
+		"more inside":             strings.Replace(text, `{\"paymentPayload\"`, `{\"more\":1,\"paymentPayload\"`, 1),
+		"more in what was signed": strings.Replace(text, `{\"authorization\"`, `{\"more\":1,\"authorization\"`, 1),
+		"null signed":             regexp.MustCompile(`\\"payload\\":\{.*?\},\\"signature\\":\\"0x[0-9a-f]*\\"\}`).ReplaceAllString(text, `\"payload\":null`),
+		"another after it":        text + text,
 	} {
+		if request == text {
+			t.Errorf("%s: nothing was changed", name)
+		}
 		for op, call := range map[string]func(context.Context, payment.Payment, payment.Intent) payment.Outcome{
 			"charge": m.Charge, "capture": m.Capture, "hold": m.Hold, "lookup": m.Lookup, "void": m.Void,
 		} {

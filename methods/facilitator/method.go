@@ -22,12 +22,13 @@ const protocol = "x402"
 
 // Method is the rail. It is safe for concurrent use.
 type Method struct {
-	cfg     Config
-	domain  evm.Domain
-	asset   string // the two addresses as payers are told them
-	payTo   string
-	chain   *chain // nil without a node
-	pending attempts
+	cfg      Config
+	domain   evm.Domain
+	asset    string // the two addresses as payers are told them
+	payTo    string
+	chain    *chain // nil without a node
+	pending  attempts
+	rendered rendered
 }
 
 var (

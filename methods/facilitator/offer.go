@@ -72,7 +72,7 @@ func (m *Method) Offer(q payment.Quote) (payment.Offer, error) {
 		return payment.Offer{}, err
 	}
 	t := m.terms(hold, facilitator)
-	details, err := marshal(t)
+	details, err := m.rendered.write(hold, t)
 	if err != nil {
 		return payment.Offer{}, err
 	}
@@ -125,21 +125,37 @@ func (m *Method) pick() (endpoint, address string, err error) {
 // required reads the requirements back that an offer of this method stood for, and
 // refuses those of another configuration.
 func (m *Method) required(o payment.Offer) (requirements, error) {
-	var t terms
-	if err := strictjson.Decode(o.Details, &t, strictjson.Limits{}); err != nil {
-		return requirements{}, fmt.Errorf("the offer's details: %w", err)
-	}
-	if o.Method != m.cfg.Name || o.Metered != (m.cfg.Scheme == SchemeUpto) || t != m.terms(o.Hold, t.Extra.Facilitator) {
-		return requirements{}, errOffer
-	}
-	if _, err := evm.ParseAddress(t.Extra.Facilitator); m.cfg.Scheme == SchemeUpto && err != nil {
-		return requirements{}, errOffer
+	t, ours := m.rendered.read(o.Hold, o.Details)
+	if !ours {
+		var err error
+		if t, err = m.reread(o); err != nil {
+			return requirements{}, err
+		}
 	}
 	a := o.Amount
-	if a.Currency() != m.cfg.Asset.Symbol || a.Scale() != m.cfg.Asset.Decimals || !a.IsPositive() {
+	switch {
+	case o.Method != m.cfg.Name || o.Metered != (m.cfg.Scheme == SchemeUpto):
+		return requirements{}, errOffer
+	case a.Currency() != m.cfg.Asset.Symbol || a.Scale() != m.cfg.Asset.Decimals || !a.IsPositive():
 		return requirements{}, errOffer
 	}
 	return requirements{Amount: units(a), terms: t}, nil
+}
+
+// reread reads the terms of an offer that was made before this process, or for
+// another facilitator than the last.
+func (m *Method) reread(o payment.Offer) (terms, error) {
+	var t terms
+	if err := strictjson.Decode(o.Details, &t, strictjson.Limits{}); err != nil {
+		return terms{}, fmt.Errorf("the offer's details: %w", err)
+	}
+	if t != m.terms(o.Hold, t.Extra.Facilitator) {
+		return terms{}, errOffer
+	}
+	if _, err := evm.ParseAddress(t.Extra.Facilitator); m.cfg.Scheme == SchemeUpto && err != nil {
+		return terms{}, errOffer
+	}
+	return t, nil
 }
 
 func units(a money.Amount) string { return strconv.FormatInt(a.Units(), 10) }

@@ -1,7 +1,6 @@
 package facilitator
 
 import (
-	"encoding/json"
 	"errors"
 	"math/big"
 
@@ -16,9 +15,9 @@ var errPayload = errors.New("payload has another form")
 
 // presented is [payment.Credential].Payload: what the payer signed, and in which
 // version of the protocol it came.
-type presented struct {
-	Payload json.RawMessage `json:"payload"`
-	Version int             `json:"x402Version"`
+type presented[P exactPayload | uptoPayload] struct {
+	Payload P   `json:"payload"`
+	Version int `json:"x402Version"`
 }
 
 // exactPayload is the scheme's payload for EIP-3009.
@@ -68,34 +67,54 @@ type signed struct {
 
 	authorization evm.Authorization // of the scheme exact
 	permit        evm.Permit        // of the scheme upto
-	payload       json.RawMessage   // the same in canonical form
+	payload       any               // the same in canonical form, a pointer to the scheme's
 }
 
 // parse reads a credential's payload. Unknown members are refused: the protocol has
 // made it from what it parsed, so that there is nothing else in it.
 func (m *Method) parse(data []byte) (signed, error) {
-	var p presented
-	limits := strictjson.Limits{Bytes: maxPayload}
-	if err := strictjson.Decode(data, &p, limits); err != nil {
+	if m.cfg.Scheme == SchemeUpto {
+		return decode[uptoPayload](data)
+	}
+	return decode[exactPayload](data)
+}
+
+func decode[P exactPayload | uptoPayload](data []byte) (signed, error) {
+	p := new(presented[P])
+	if err := strictjson.Decode(data, p, strictjson.Limits{Bytes: maxPayload}); err != nil {
 		return signed{}, errors.Join(errPayload, err)
 	}
 	if p.Version != 1 && p.Version != version {
 		return signed{}, errPayload
 	}
-	return m.parseScheme(p.Payload)
+	return understand(&p.Payload)
 }
 
-func (m *Method) parseScheme(data []byte) (signed, error) {
-	r := reader{}
-	var s signed
+// blank is what a payload of the scheme is decoded into.
+func (m *Method) blank() any {
 	if m.cfg.Scheme == SchemeUpto {
-		s = r.upto(data)
-	} else {
-		s = r.exact(data)
+		return new(uptoPayload)
+	}
+	return new(exactPayload)
+}
+
+// understand parses the members of a scheme's payload and leaves them in canonical
+// form.
+func understand(payload any) (signed, error) {
+	var r reader
+	var s signed
+	switch p := payload.(type) {
+	case *exactPayload:
+		s = r.exact(p)
+	case *uptoPayload:
+		s = r.upto(p)
+	default:
+		return signed{}, errPayload
 	}
 	if r.err != nil {
 		return signed{}, r.err
 	}
+	s.payload = payload
 	return s, nil
 }
 
@@ -110,15 +129,7 @@ func read[T any](r *reader, parse func(string) (T, error), s string) T {
 	return v
 }
 
-func (r *reader) decode(data []byte, into any) {
-	if err := strictjson.Decode(data, into, strictjson.Limits{Bytes: maxPayload}); err != nil {
-		r.err = errors.Join(errPayload, err)
-	}
-}
-
-func (r *reader) exact(data []byte) signed {
-	var p exactPayload
-	r.decode(data, &p)
+func (r *reader) exact(p *exactPayload) signed {
 	a := evm.Authorization{
 		From: read(r, evm.ParseAddress, p.Authorization.From), To: read(r, evm.ParseAddress, p.Authorization.To),
 		Value:      read(r, evm.ParseUint, p.Authorization.Value),
@@ -131,13 +142,10 @@ func (r *reader) exact(data []byte) signed {
 	}
 	p.Authorization.From, p.Authorization.To, p.Authorization.Nonce = a.From.String(), a.To.String(), s.nonce
 	p.Signature = s.signature.String()
-	s.payload = r.encode(p)
 	return s
 }
 
-func (r *reader) upto(data []byte) signed {
-	var p uptoPayload
-	r.decode(data, &p)
+func (r *reader) upto(p *uptoPayload) signed {
 	in := &p.Permit
 	permit := evm.Permit{
 		Kind: evm.PermitUpto, From: read(r, evm.ParseAddress, in.From),
@@ -154,17 +162,5 @@ func (r *reader) upto(data []byte) signed {
 	in.From, in.Spender, in.Permitted.Token = permit.From.String(), permit.Spender.String(), permit.Token.String()
 	in.Witness.To, in.Witness.Facilitator = permit.To.String(), permit.Facilitator.String()
 	p.Signature = s.signature.String()
-	s.payload = r.encode(p)
 	return s
-}
-
-func (r *reader) encode(v any) json.RawMessage {
-	if r.err != nil {
-		return nil
-	}
-	data, err := marshal(v)
-	if err != nil {
-		r.err = err
-	}
-	return data
 }

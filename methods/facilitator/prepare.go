@@ -1,10 +1,11 @@
 package facilitator
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 
-	"paywall/internal/strictjson"
 	"paywall/payment"
 )
 
@@ -17,9 +18,9 @@ type request struct {
 
 // paid is what a payer sends. What it accepted is our own entry, not its copy.
 type paid struct {
-	Accepted requirements    `json:"accepted"`
-	Payload  json.RawMessage `json:"payload"`
-	Version  int             `json:"x402Version"`
+	Accepted requirements `json:"accepted"`
+	Payload  any          `json:"payload"` // a pointer to the scheme's
+	Version  int          `json:"x402Version"`
 }
 
 // stored is the document kept in [payment.Intent].Request. The facilitator is part
@@ -78,18 +79,20 @@ type order struct {
 	key      string
 }
 
-// open reads the stored request back. Anything but what Prepare writes is refused.
+// open reads the stored request back. It was strict with the payer when it was made,
+// and the core hands out none that was changed since; so it is decoded plainly, and
+// what would be sent is compared member for member with what is configured.
 func (m *Method) open(in payment.Intent) (order, error) {
 	var doc stored
-	limits := strictjson.Limits{Bytes: 4 * maxPayload, String: 3 * maxPayload}
-	if err := strictjson.Decode(in.Request, &doc, limits); err != nil {
+	if !unmarshal(in.Request, &doc) {
 		return order{}, ErrIntent
 	}
 	o := order{raw: []byte(doc.Body), endpoint: doc.Endpoint, key: in.Key}
-	if err := strictjson.Decode(o.raw, &o.body, limits); err != nil {
+	o.body.Payload.Payload = m.blank()
+	if !unmarshal(o.raw, &o.body) {
 		return order{}, ErrIntent
 	}
-	s, err := m.parseScheme(o.body.Payload.Payload)
+	s, err := understand(o.body.Payload.Payload)
 	need := o.body.Requirements
 	switch {
 	case err != nil, in.Key == "", doc.Endpoint == "":
@@ -104,6 +107,18 @@ func (m *Method) open(in payment.Intent) (order, error) {
 	}
 	o.signed = s
 	return o, nil
+}
+
+// unmarshal decodes a document of our own. One with members that are not in this
+// version's was made by another.
+func unmarshal(data []byte, into any) bool {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if dec.Decode(into) != nil {
+		return false
+	}
+	_, err := dec.Token()
+	return err == io.EOF
 }
 
 // settling is the body for taking the amount: as it was stored, or of a metered

@@ -55,9 +55,11 @@ func rule(code string) ruling {
 		return ruling{depends, x402.CodeValidBefore, payment.KindPaymentExpired}
 	case x402.CodeValidAfter, "permit2_not_yet_valid", "permit2_payment_too_early":
 		return ruling{depends, x402.CodeValidAfter, failed}
-	case x402.CodeInvalidState, "invalid_exact_evm_transaction_failed", "invalid_exact_evm_transaction_simulation_failed",
-		"invalid_upto_evm_transaction_failed", "permit2_simulation_failed":
+	case "invalid_exact_evm_transaction_simulation_failed", "permit2_simulation_failed":
 		return ruling{depends, x402.CodeInvalidState, failed}
+	// Some say so when they could not read the receipt of what was mined.
+	case x402.CodeInvalidState, "invalid_exact_evm_transaction_failed", "invalid_upto_evm_transaction_failed":
+		return ruling{unclear, x402.CodeInvalidState, failed}
 	case x402.CodeSignature, "invalid_exact_evm_signature", "invalid_permit2_signature", "permit2_invalid_signature":
 		return ruling{final, x402.CodeSignature, failed}
 	case x402.CodeRecipient, "invalid_exact_evm_recipient_mismatch", "invalid_permit2_recipient_mismatch":
@@ -69,5 +71,11 @@ func rule(code string) ruling {
 		"unsupported_payload_type", x402.CodeInvalidVersion, "invalid_permit2_spender", "permit2_token_mismatch", "upto_facilitator_mismatch":
 		return ruling{final, code, failed}
 	}
-	return ruling{depends, refusedOther, failed}
+	for _, about := range [...]string{"invalid_exact_evm_payload_", "invalid_upto_evm_payload_", "invalid_permit2_", "unsupported_"} {
+		if strings.HasPrefix(code, about) {
+			return ruling{final, refusedOther, failed}
+		}
+	}
+	// A word that nobody has defined may stand for a confirmation that took too long.
+	return ruling{unclear, refusedOther, failed}
 }
