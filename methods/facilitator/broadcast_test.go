@@ -1,15 +1,11 @@
 package facilitator_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"strconv"
 	"testing"
-	"time"
 
-	"paywall/methods/facilitator"
 	"paywall/payment"
-	"paywall/payment/paymenttest"
 	client "paywall/x402/facilitator"
 )
 
@@ -22,7 +18,7 @@ func timedOut(code string) play {
 	}
 }
 
-func TestReview_BroadcastIsNoDecline(t *testing.T) {
+func TestCharge_BroadcastIsNoDecline(t *testing.T) {
 	for _, code := range []string{
 		"settle_exact_evm_transaction_confirmation_timed_out", // CDP
 		"settle_exact_node_failure",                           // CDP
@@ -50,36 +46,8 @@ func TestReview_BroadcastIsNoDecline(t *testing.T) {
 	}
 }
 
-// Two deployments with stores of their own are paid at one address.
-func TestReview_OneTransferTwoShops(t *testing.T) {
-	withCore(t, true, func(c *counter) {
-		t := c.t
-		c.w.forgets = true
-		cred := c.credential(t, "x402_1")
-		if _, refused := c.pay(t, cred); refused != nil {
-			t.Fatal(refused)
-		}
-		other, err := payment.New(t.Context(), payment.Config{
-			Store: paymenttest.NewStore(), Methods: []payment.Method{c.m2()}, Key: bytes.Repeat([]byte{8}, 32), Owner: "two", Patience: 20 * time.Second,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		cred.Scope.Target = "/another"
-		c.w.settles = []play{say(502, `<html>`)} // one hiccup, then "nonce already used"
-		p, err := other.Charge(t.Context(), cred, payment.Entitlement{})
-		if err == nil {
-			t.Errorf("%d transfers; the second shop serves %s as %s too", c.w.moved(), p.Scope.Target, p.State)
-		}
-	})
-}
-
-func (c *counter) m2() *facilitator.Method {
-	return c.w.method(func(cfg *facilitator.Config) { cfg.Node, cfg.Transport = "https://node.example", c.w })
-}
-
 // An answer of 4xx that is not of the protocol proves nothing about what was done before it.
-func TestReview_OddRefusalThenUsed(t *testing.T) {
+func TestCharge_OddRefusalThenUsed(t *testing.T) {
 	for _, status := range []int{400, 422, 429} {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			withCore(t, true, func(c *counter) {

@@ -101,9 +101,12 @@ func TestCharge_Answers(t *testing.T) {
 		{name: "a signature under a 400", status: 400, body: refused("invalid_exact_evm_signature"), class: payment.OutcomeDeclined, reason: "invalid_exact_evm_payload_signature", kind: payment.KindVerificationFailed},
 		{name: "too late", status: 200, body: refused("invalid_exact_evm_payload_authorization_valid_before"), class: payment.OutcomeDeclined, reason: "invalid_exact_evm_payload_authorization_valid_before", kind: payment.KindPaymentExpired},
 		{name: "used before us", status: 200, body: refused("invalid_exact_evm_nonce_already_used"), class: payment.OutcomeDeclined, reason: "invalid_exact_evm_nonce_already_used", kind: payment.KindVerificationFailed},
-		{name: "reverted, with words", status: 200, body: refused("invalid_exact_evm_transaction_failed: out of gas"), class: payment.OutcomeDeclined, reason: "invalid_transaction_state", kind: payment.KindVerificationFailed},
-		{name: "a reason of its own", status: 200, body: refused("<script>alert(1)</script>"), class: payment.OutcomeDeclined, reason: "settle_refused", kind: payment.KindVerificationFailed},
-		{name: "no reason", status: 200, body: refused(nil), class: payment.OutcomeDeclined, reason: "settle_refused", kind: payment.KindVerificationFailed},
+		{name: "reverted, with words", status: 200, body: refused("invalid_exact_evm_transaction_failed: out of gas"), reason: "invalid_transaction_state"},
+		{name: "a simulation that failed", status: 200, body: refused("invalid_exact_evm_transaction_simulation_failed"), class: payment.OutcomeDeclined, reason: "invalid_transaction_state", kind: payment.KindVerificationFailed},
+		{name: "a reason of its own", status: 200, body: refused("<script>alert(1)</script>"), reason: "settle_refused"},
+		{name: "another word about the message", status: 200, body: refused("invalid_exact_evm_payload_odd"), class: payment.OutcomeDeclined, reason: "settle_refused", kind: payment.KindVerificationFailed},
+		{name: "a definite no about what was broadcast", status: 200, body: object{"success": false, "errorReason": "insufficient_funds", "transaction": "0xfeed", "network": network}, reason: "insufficient_funds"},
+		{name: "no reason", status: 200, body: refused(nil), reason: "settle_refused"},
 		{name: "refused under a 500", status: 500, body: refused("invalid_scheme"), class: payment.OutcomeDeclined, reason: "invalid_scheme", kind: payment.KindVerificationFailed},
 		{name: "a fault that does not exclude a transfer", status: 200, body: refused("unexpected_settle_error"), reason: "unexpected_settle_error"},
 		{name: "on its way", status: 200, body: object{"success": false, "errorReason": "settlement_pending", "transaction": "0xfeed", "network": network}, reason: "settlement_pending"},
@@ -121,8 +124,8 @@ func TestCharge_Answers(t *testing.T) {
 			if tt.class == payment.OutcomeSucceeded && (out.Reference != "0xabc123" || out.Amount != p.Amount) {
 				t.Errorf("outcome = %+v", out)
 			}
-			if want := tt.status == 401 || tt.status == 403; out.Fatal != want {
-				t.Errorf("fatal = %t", out.Fatal)
+			if out.Fatal {
+				t.Error("one facilitator would stop all rails")
 			}
 			if out.Class != payment.OutcomeSucceeded && out.Err == nil {
 				t.Error("nothing for the log")
@@ -193,7 +196,7 @@ func TestCharge_ForeignTextIsCleaned(t *testing.T) {
 	p, in := claim(t, m, quote(t))
 	w.settles = []play{say(200, object{"success": false, "errorReason": "no\r\nlevel=INFO paid\x1b[2J" + strings.Repeat("é", 500)})}
 	out := m.Charge(t.Context(), p, in)
-	check(t, out, payment.OutcomeDeclined, "settle_refused")
+	check(t, out, payment.OutcomeUnknown, "settle_refused")
 	if s := out.Err.Error(); strings.ContainsAny(s, "\r\n\x1b") || len(s) > 400 {
 		t.Errorf("the log is told %q", s)
 	}
@@ -205,9 +208,7 @@ func TestCharge_RefusedTheSecondTime(t *testing.T) {
 		"invalid_exact_evm_nonce_already_used":                   false,
 		"duplicate_settlement":                                   false,
 		"insufficient_funds":                                     false,
-		"invalid_transaction_state":                              false,
 		"invalid_exact_evm_payload_authorization_valid_before":   false,
-		"words of its own":                                       false,
 		"invalid_exact_evm_payload_signature":                    true,
 		"invalid_exact_evm_payload_recipient_mismatch":           true,
 		"invalid_exact_evm_payload_authorization_value_mismatch": true,
@@ -243,13 +244,23 @@ func TestCharge_RefusedAfterARefusedConnection(t *testing.T) {
 	w := newWorld(t)
 	m := w.method(alone)
 	p, in := claim(t, m, quote(t))
-	w.settles = []play{unsent, say(429, ""), say(404, ""), say(200, object{"success": false, "errorReason": "insufficient_funds"})}
-	for range 3 {
+	w.settles = []play{unsent, unsent, say(200, object{"success": false, "errorReason": "insufficient_funds"})}
+	for range 2 {
 		if out := m.Charge(t.Context(), p, in); out.Class != payment.OutcomeNotNow {
 			t.Fatalf("outcome = %+v", out)
 		}
 	}
 	check(t, m.Charge(t.Context(), p, in), payment.OutcomeDeclined, "insufficient_funds")
+
+	// Nor when somebody has answered, whatever that was: it may have begun.
+	for _, status := range []int{400, 404, 422, 429} {
+		p, in = claim(t, m, quote(t))
+		w.settles = []play{say(status, ""), say(200, object{"success": false, "errorReason": "insufficient_funds"})}
+		if out := m.Charge(t.Context(), p, in); out.Class != payment.OutcomeNotNow {
+			t.Fatalf("outcome = %+v", out)
+		}
+		check(t, m.Charge(t.Context(), p, in), payment.OutcomeMismatch, "insufficient_funds")
+	}
 
 	// But not when something was sent before.
 	p, in = claim(t, m, quote(t))
