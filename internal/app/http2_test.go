@@ -167,7 +167,7 @@ func TestD093_BrokenFrames(t *testing.T) {
 // Handshakes that are begun and not finished have their time, and no more places
 // than other connections; what is no TLS at all is not kept.
 func TestD094_Handshakes(t *testing.T) {
-	h := secure(t, "limits: {connections: 40, connections_per_client: 20, read_header: 1s}")
+	h := secure(t, "limits: {connections: 40, connections_per_client: 20, read_header: 2s}")
 	hello := captureHello(t)
 	var begun []net.Conn
 	for i := range 600 {
