@@ -84,3 +84,49 @@ func serve(t *testing.T, h http.Handler, w http.ResponseWriter, r *http.Request)
 	}()
 	h.ServeHTTP(w, r)
 }
+
+// TestPayerHangsUpAfterItsKeptAnswer enters as delivered the answer to a request that
+// ran once, which waited for its payer, however fast the payer goes with it; and not
+// what went out when it was gone.
+func TestPayerHangsUpAfterItsKeptAnswer(t *testing.T) {
+	t.Parallel()
+	body := strings.Repeat("goods ", 1000)
+	for _, declared := range []bool{true, false} {
+		for _, early := range []bool{true, false} {
+			t.Run(fmt.Sprintf("declared=%t early=%t", declared, early), func(t *testing.T) {
+				t.Parallel()
+				h := newHouse(t)
+				ctx, hangUp := context.WithCancel(t.Context())
+				h.api.set(func(w http.ResponseWriter, _ *http.Request) {
+					if declared {
+						w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+					}
+					hangUp()
+					fmt.Fprint(w, body)
+				})
+				router := h.router(map[string]string{"/a": "1.00 USD"})
+				r := h.paid(router, http.MethodPost, "/a", "")
+				serve(t, router, &hanging{ResponseRecorder: httptest.NewRecorder(), whole: len(body), hangUp: hangUp}, r.WithContext(ctx))
+
+				ctx, hangUp = context.WithCancel(t.Context())
+				defer hangUp()
+				if early {
+					hangUp()
+				}
+				back := &hanging{ResponseRecorder: httptest.NewRecorder(), whole: len(body), hangUp: hangUp}
+				serve(t, router, back, r.Clone(ctx))
+				if back.Code != http.StatusOK || back.Body.String() != body {
+					t.Fatalf("the payer that came back has %d and %d bytes", back.Code, back.Body.Len())
+				}
+				pays, err := h.store.List(t.Context(), payment.Filter{}, "", 10)
+				h.must(err)
+				if len(pays) != 1 {
+					t.Fatalf("%d payments, want 1", len(pays))
+				}
+				if got := pays[0].Delivery == payment.DeliveryDelivered; got == early {
+					t.Errorf("the payment is %s/%s; the payer had its answer: %t", pays[0].State, pays[0].Delivery, !early)
+				}
+			})
+		}
+	}
+}

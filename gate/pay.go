@@ -255,17 +255,19 @@ func (x *exchange) repeat(key string) bool {
 	defer func() { x.g.stash.release(a, sent) }()
 	h := x.w.Header()
 	maps.Copy(h, a.header)
+	// A payer that has all of its answer may hang up at once: whether it is there is
+	// looked at before the end goes out.
+	here := x.r.Context().Err() == nil
 	x.w.WriteHeader(a.status)
-	if x.c.Method == http.MethodHead {
-		return true
-	}
-	if _, err := x.write(x.w, a.body); err != nil {
-		x.ev.Err = err
-		return true
+	if x.c.Method != http.MethodHead {
+		if _, err := x.write(x.w, a.body); err != nil {
+			x.ev.Err = err
+			return true
+		}
 	}
 	x.extend(x.w)
 	err := http.NewResponseController(x.w).Flush()
-	sent = (err == nil || errors.Is(err, http.ErrNotSupported)) && x.r.Context().Err() == nil
+	sent = here && (err == nil || errors.Is(err, http.ErrNotSupported))
 	return true
 }
 
