@@ -98,7 +98,7 @@ func (d *dialect) Refuse(h http.Header, r *http.Request, s payment.Scope, e *pay
 // settlementRefused tells what the rail said from what was found here.
 func settlementRefused(e *payment.Error) bool {
 	switch e.Kind {
-	case payment.KindVerificationFailed, payment.KindPaymentInsufficient, payment.KindActionRequired:
+	case payment.KindVerificationFailed, payment.KindPaymentInsufficient, payment.KindActionRequired, payment.KindPaymentExpired:
 		return !errors.Is(e.Err, errOffline) && (e.PaymentID != "" || e.Reason != "")
 	default:
 		return false

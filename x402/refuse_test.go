@@ -33,6 +33,7 @@ func TestRefuse(t *testing.T) {
 		{"found here", two, refusal(t, mismatch), 402, x402.CodeValue, ""},
 		{"no longer offered", two, payment.Refuse(payment.KindMethodUnsupported, ""), 402, "invalid_payment_requirements", ""},
 		{"expired", two, payment.Refuse(payment.KindPaymentExpired, ""), 402, x402.CodeValidBefore, ""},
+		{"expired at the rail", two, &payment.Error{Kind: payment.KindPaymentExpired, Reason: x402.CodeValidBefore, Err: errors.New("x")}, 402, x402.CodeValidBefore, x402.CodeValidBefore},
 		{"refused by the rail", two, &payment.Error{Kind: payment.KindVerificationFailed, Reason: "card_declined", Err: errors.New("x")}, 402, "card_declined", "card_declined"},
 		{"no funds", one, &payment.Error{Kind: payment.KindPaymentInsufficient, PaymentID: "pay_1"}, 402, "insufficient_funds", "insufficient_funds"},
 		{"no allowance", two, &payment.Error{Kind: payment.KindPaymentInsufficient, Reason: x402.CodeAllowance}, 412, x402.CodeAllowance, x402.CodeAllowance},
