@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -300,6 +301,8 @@ func charged(r sandbox.Report, id string) (charges, refunds int) {
 
 // api is what the seller sells. It counts how often it worked for a payment.
 type api struct {
+	gone atomic.Int64 // slow requests whose caller has left
+
 	mu      sync.Mutex // guards what follows
 	work    map[string]int
 	headers []http.Header
@@ -349,11 +352,48 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/v1/slow":
 		a.entered <- struct{}{}
-		<-a.open
+		select {
+		case <-a.open:
+		case <-r.Context().Done():
+			a.gone.Add(1)
+			return
+		}
 	case "/v1/broken":
 		http.Error(w, "broken on purpose", http.StatusInternalServerError)
+		return
+	case "/v1/file":
+		w.Header().Set("ETag", fileTag)
+		http.ServeContent(w, r, "file.txt", time.Unix(1_700_000_000, 0), strings.NewReader(fileText))
+		return
+	case "/v1/stream":
+		a.stream(w)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	fmt.Fprintf(w, `{"method":%q,"path":%q,"body":%q}`, r.Method, r.URL.RequestURI(), body)
+}
+
+// A file that knows ranges and conditions.
+const (
+	fileTag  = `"the-only-edition"`
+	fileText = "zero one two three four five six seven eight nine"
+)
+
+// stream sends an event, waits as slow requests do, and sends another.
+func (a *api) stream(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	fmt.Fprint(w, "data: first\n\n")
+	if err := http.NewResponseController(w).Flush(); err != nil {
+		return
+	}
+	a.entered <- struct{}{}
+	<-a.open
+	fmt.Fprint(w, "data: last\n\n")
+}
+
+// runs is how often the API was called at all.
+func (a *api) runs() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.headers)
 }
