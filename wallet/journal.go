@@ -35,6 +35,9 @@ type Presentation struct {
 	Proof Secret
 	// At is when it was first presented.
 	At time.Time
+	// Declined says that the seller's word is a no, and that the transfer in it could be
+	// carried out all the same until it expires.
+	Declined bool
 }
 
 // LogValue keeps the URL's query and the credential out of logs.

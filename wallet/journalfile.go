@@ -49,11 +49,12 @@ type journalLine struct {
 	Spend      string     `json:"spend"`
 	Proof      string     `json:"proof"`
 	At         time.Time  `json:"at"`
+	Declined   bool       `json:"declined,omitempty"`
 }
 
 func encodePresentation(p *Presentation) ([]byte, error) {
 	data, err := json.Marshal(journalLine{
-		1, p.ID, p.Key, p.Method, p.URL, p.Field, p.Credential.Reveal(), lineOf(p.Amount), p.Spend, p.Proof.Reveal(), p.At.UTC(),
+		1, p.ID, p.Key, p.Method, p.URL, p.Field, p.Credential.Reveal(), lineOf(p.Amount), p.Spend, p.Proof.Reveal(), p.At.UTC(), p.Declined,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
@@ -75,7 +76,7 @@ func decodePresentation(data []byte) (Presentation, error) {
 	}
 	p := Presentation{
 		ID: l.ID, Key: l.Key, Method: l.Method, URL: l.URL, Field: l.Field, Credential: Secret(l.Credential),
-		Amount: a, Spend: l.Spend, Proof: Secret(l.Proof), At: l.At.UTC(),
+		Amount: a, Spend: l.Spend, Proof: Secret(l.Proof), At: l.At.UTC(), Declined: l.Declined,
 	}
 	if err := p.check(); err != nil {
 		return Presentation{}, fmt.Errorf("%w: %w", ErrFile, err)

@@ -156,10 +156,30 @@ func (t *Transport) decline(ctx context.Context, p *Presentation, refusal *Decli
 		refusal.MaybeCharged = false
 		err = t.release(ctx, p.Spend, nil)
 	}
+	// Whoever was sent a signed transfer can have it carried out until it expires,
+	// whatever was answered: another one is not signed before.
+	if end, signed := p.goodUntil(); signed && !refusal.MaybeCharged && t.cfg.Now().Before(end.Add(chainTime)) {
+		refusal.MaybeCharged = true
+		err = errors.Join(err, t.keepDeclined(ctx, *p))
+	}
 	if refusal.MaybeCharged {
-		return refusal
+		return errors.Join(refusal, err)
 	}
 	return errors.Join(refusal, err, t.forget(ctx, p))
+}
+
+// keepDeclined has the journal say that a credential was refused.
+func (t *Transport) keepDeclined(ctx context.Context, p Presentation) error {
+	if err := t.forget(ctx, &p); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastCare)
+	defer cancel()
+	p.Declined = true
+	if err := t.cfg.Journal.Put(ctx, p); err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	return nil
 }
 
 func (t *Transport) forget(ctx context.Context, p *Presentation) error {

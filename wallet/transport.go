@@ -189,6 +189,17 @@ func (t *Transport) take(ctx context.Context, key string) (*Presentation, error)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
+	live := kept[:0]
+	for i := range kept {
+		if end, signed := kept[i].goodUntil(); kept[i].Declined && signed && t.cfg.Now().After(end.Add(chainTime)) {
+			if err := t.forget(ctx, &kept[i]); err != nil {
+				return nil, err
+			}
+			continue // refused, and worth nothing any more
+		}
+		live = append(live, kept[i])
+	}
+	kept = live
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range kept {

@@ -229,6 +229,24 @@ func (e *entry) extensions(spend string) (map[string]json.RawMessage, error) {
 	return map[string]json.RawMessage{identifierExtension: b}, nil
 }
 
+// chainTime is what a chain's clock may be behind.
+const chainTime = 2 * time.Minute
+
+// goodUntil is when the transfer that was presented can be carried out no more. It is
+// false for whatever is no transfer.
+func (p *Presentation) goodUntil() (time.Time, bool) {
+	if p.Field != paymentSignature {
+		return time.Time{}, false
+	}
+	var sent x402.PaymentPayload
+	var payload struct{ Authorization struct{ ValidBefore string } }
+	if x402.Decode(p.Credential.Reveal(), &sent) != nil || json.Unmarshal(sent.Payload, &payload) != nil {
+		return time.Time{}, false
+	}
+	end, err := strconv.ParseInt(payload.Authorization.ValidBefore, 10, 64)
+	return time.Unix(end, 0), err == nil
+}
+
 // settlement reads what an answer says of a payment over x402, or nil.
 func settlement(h http.Header) *x402.SettleResponse {
 	var s x402.SettleResponse

@@ -349,6 +349,39 @@ func TestX402PendingIsPresentedAgain(t *testing.T) {
 	}
 }
 
+// A refusal takes no signature back: until it expires, no other one is made for the
+// request, however often it is asked for.
+func TestX402DeclinedTransferIsStillGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, tr, _ := newTill(t, func(s *till, _ *Config) {
+			s.paid = func(_ int, w http.ResponseWriter) bool { w.WriteHeader(http.StatusPaymentRequired); return true }
+		})
+		signed := func() int {
+			nonces := map[string]bool{}
+			for _, p := range s.payloads {
+				nonces[string(p.Payload)] = true
+			}
+			return len(nonces)
+		}
+		for range 3 {
+			_, _, err := buyOne(t, tr)
+			if e, ok := errors.AsType[*DeclinedError](err); !ok || !e.MaybeCharged {
+				t.Errorf("told that nothing can be charged: %v", err)
+			}
+		}
+		if signed() != 1 {
+			t.Errorf("%d transfers were signed for one request", signed())
+		}
+		time.Sleep(10 * time.Minute) // the transfer has expired, and the chain knows
+		for range 2 {
+			_, _, _ = buyOne(t, tr)
+		}
+		if signed() != 2 {
+			t.Errorf("%d transfers were signed in the end, want a second one", signed())
+		}
+	})
+}
+
 // What was signed cannot be taken back: a refusal leaves it counted.
 func TestX402DeclineCounts(t *testing.T) {
 	_, tr, ledger := newTill(t, func(s *till, _ *Config) {

@@ -31,6 +31,8 @@ func (s *server) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Those of the start go on taking the money, and know where it goes.
+	ps.rails = s.parts.rails
 	snap, err := s.snapshot(ctx, ps)
 	if err != nil {
 		return err
@@ -77,6 +79,7 @@ func (s *server) needsRestart(next *config.Config) []string {
 		{"keys.seal", was.Keys.Seal, next.Keys.Seal},
 		{"methods", was.Methods, next.Methods},
 		{"challenge", was.Challenge, next.Challenge},
+		{"x402", was.X402, next.X402},
 		{"receipts.ttl", was.ReceiptTTL, next.ReceiptTTL},
 		{"settlement", was.Settlement, next.Settlement},
 		{"limits", was.Limits, next.Limits},

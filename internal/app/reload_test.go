@@ -177,14 +177,14 @@ func TestReloadHeld(t *testing.T) {
 	h.edit("burst: 60", "burst: 61")
 	h.edit("10.0.0.0/24", "10.0.1.0/24")
 	h.edit(testProfile, "profile_test_another")
-	want := "[public_url trusted_proxies methods challenge limits]"
+	want := "[public_url trusted_proxies methods challenge x402 limits]"
 	if held := fmt.Sprint(h.held()); held != want {
 		t.Errorf("held: %v, want %s", held, want)
 	}
 	if a := h.operate("/admin/reload", ""); a.status != http.StatusOK {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	if !strings.Contains(h.logs.String(), "public_url, trusted_proxies, methods, challenge, limits") {
+	if !strings.Contains(h.logs.String(), "public_url, trusted_proxies, methods, challenge, x402, limits") {
 		t.Error("the log does not name them")
 	}
 	if after := h.do(http.MethodGet, "/openapi.json", "").body; after != before {

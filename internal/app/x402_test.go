@@ -81,3 +81,24 @@ func TestStablecoinsInTheProcessorsBooks(t *testing.T) {
 	}
 	h.run()
 }
+
+// TestDescriptionAfterReload: the rails of a reload are for checks alone; what agents
+// are told are those that take the money.
+func TestDescriptionAfterReload(t *testing.T) {
+	h := build(t, plan{methods: coins, routes: `
+  - {match: "GET /v1/page/{id}", upstream: api, price: 0.25 USD}`})
+	payee := func() string {
+		t.Helper()
+		a := h.do(http.MethodGet, "/openapi.json", "")
+		_, rest, ok := strings.Cut(string(a.body), `"payTo":"`)
+		if a.status != http.StatusOK || !ok {
+			t.Fatalf("%d, nobody is paid", a.status)
+		}
+		return rest[:42]
+	}
+	before := payee()
+	h.must(adminCall(t.Context(), h.admin, http.MethodPost, "/admin/reload", nil, &struct{}{}))
+	if after := payee(); after != before || strings.Contains(before, "000000000000") {
+		t.Errorf("%s is paid, and %s after a reload", before, after)
+	}
+}
