@@ -59,7 +59,7 @@ func (r Rails) Start(ctx context.Context) {
 // Close ends what Start has begun.
 func (r Rails) Close() {
 	for _, c := range r.facilitators {
-		_ = c.Client.Close() // it only waits
+		_ = c.Close() // it only waits
 	}
 }
 
