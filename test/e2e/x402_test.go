@@ -28,9 +28,9 @@ const coinRoutes = `routes:
 `
 
 // newCoinWorld takes coins, with a node, and waits for nothing longer than a second or two.
-func newCoinWorld(t *testing.T, bin string, more ...string) *world {
+func newCoinWorld(t *testing.T, bin string) *world {
 	t.Helper()
-	w := newWorld(t, bin, append([]string{"settlement: {patience: 2s, attempt: 1s}"}, more...)...)
+	w := newWorld(t, bin, "settlement: {patience: 2s, attempt: 1s}")
 	w.takeCoins(true)
 	w.edit("routes:\n", coinRoutes)
 	return w
@@ -38,6 +38,7 @@ func newCoinWorld(t *testing.T, bin string, more ...string) *world {
 
 // must is one step of a test that has to succeed.
 func must[T any](t *testing.T) func(v T, err error) T {
+	t.Helper()
 	return func(v T, err error) T {
 		t.Helper()
 		if err != nil {

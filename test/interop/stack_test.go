@@ -29,7 +29,7 @@ const (
 	profile   = "profile_test_interop"
 	secretKey = "sk_test_interop"
 	// facilitatorToken is what another server shows that settles through us.
-	facilitatorToken = "Fq7xT2mK9vLpZ4sWc8RbN3yHd6GjA1eU" //nolint:gosec // for the stack of the tests alone
+	facilitatorToken = "Fq7xT2mK9vLpZ4sWc8RbN3yHd6GjA1eU"
 )
 
 // A stack is paywall in front of a sample API, with the sandbox as processor.
