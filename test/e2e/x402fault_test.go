@@ -27,6 +27,7 @@ type wrongAnswer struct {
 
 // What the payer is told.
 const (
+	served  = http.StatusOK                 // the chain says that it was paid, whatever the answer was
 	refused = http.StatusPaymentRequired    // nothing was taken, and it may pay anew
 	later   = http.StatusServiceUnavailable // nothing is known: it must not pay anew
 )
@@ -58,8 +59,10 @@ func wrongSettlements() []wrongAnswer {
 		{"no success", sandbox.Fault{Kind: sandbox.Alter, Member: "success"}, later, true, delivered},
 		{"success: null", sandbox.Fault{Kind: sandbox.Alter, Member: "success", Value: []byte(`null`)}, later, true, delivered},
 		{"success: false in a 200", sandbox.Fault{Kind: sandbox.Answer, Body: noTransfer("insufficient_funds")}, refused, false, "failed/none"},
-		{"success: false for no reason", sandbox.Fault{Kind: sandbox.Answer, Body: noTransfer("")}, refused, false, "failed/none"},
-		{"success: false, and unexpected", sandbox.Fault{Kind: sandbox.Answer, Body: noTransfer("unexpected_settle_error"), Moved: true}, later, true, delivered},
+		{"success: false for no reason", sandbox.Fault{Kind: sandbox.Answer, Body: noTransfer("")}, later, false, delivered},
+		{"success: false for a reason that nobody knows", sandbox.Fault{Kind: sandbox.Answer, Body: noTransfer("solar_flare")}, later, false, delivered},
+		{"success: false, and broadcast", sandbox.Fault{Kind: sandbox.Answer, Body: []byte(strings.Replace(string(noTransfer("insufficient_funds")), `"transaction":""`, `"transaction":"0xfeed"`, 1))}, later, false, delivered},
+		{"success: false, and unexpected", sandbox.Fault{Kind: sandbox.Answer, Body: noTransfer("unexpected_settle_error"), Moved: true}, served, true, delivered},
 		{"pending, not moved", sandbox.Fault{Kind: sandbox.Pending, DelayMS: 120_000}, later, false, delivered},
 		{"pending, moved", sandbox.Fault{Kind: sandbox.Pending, Moved: true, Count: 1}, later, true, delivered},
 		// It contradicts what was asked for: a person looks at it.
@@ -153,17 +156,19 @@ func (w *world) fault(t *testing.T, a *agent, method, endpoint string, i int, f 
 	if got.status != f.status || (transfers == 1) != f.moved || transfers > 1 {
 		t.Errorf("the payer is told %d %s; %d transfers", got.status, got.body, transfers)
 	}
-	if strings.Contains(string(got.body), `"path"`) || got.header.Get("Payment-Response") != "" && got.settlement(t).Success {
-		t.Errorf("it was served, and its payment is not certain: %d %s %v", got.status, got.body, got.header)
-	}
-	if n := w.api.runs() - ran; n != 0 && (method == http.MethodPost || strings.HasSuffix(endpoint, "/verify")) {
-		t.Errorf("the API ran %d times before", n)
+	if f.status != served {
+		if strings.Contains(string(got.body), `"path"`) || got.header.Get("Payment-Response") != "" && got.settlement(t).Success {
+			t.Errorf("it was served, and its payment is not certain: %d %s", got.status, got.body)
+		}
+		if n := w.api.runs() - ran; n != 0 && (method == http.MethodPost || strings.HasSuffix(endpoint, "/verify")) {
+			t.Errorf("the API ran %d times before", n)
+		}
 	}
 	if f.status == later && (got.asksAgain() || got.header.Get("Retry-After") == "") {
-		t.Errorf("what is not known is answered with a price, or without a time to come back: %v", got.header)
+		t.Error("what is not known is answered with a price, or without a time to come back")
 	}
 	if f.status == refused && !got.asksAgain() {
-		t.Errorf("a refusal does not ask again: %v", got.header)
+		t.Error("a refusal does not ask again")
 	}
 	if f.fault.DelayMS > 60_000 { // of the chain's clock
 		w.control(http.MethodPost, "/_sandbox/clock", map[string]string{"advance": "3m"}, http.StatusOK)
@@ -271,4 +276,38 @@ func TestX402_MoneyGoneMeanwhile(t *testing.T) {
 			w.serving.stop(t)
 		})
 	}
+}
+
+// TestX402_BrokenUpstream has the API fail for a GET: nothing is taken for it, and the
+// same payment may try again, and no more often than the core allows.
+func TestX402_BrokenUpstream(t *testing.T) {
+	t.Parallel()
+	w := newCoinWorld(t, release)
+	w.serve()
+	a := newCoinAgent(t)
+	p := must[purchase](t)(a.prepare(t.Context(), http.MethodGet, w.public+"/v1/broken", ""))
+	tries := 0
+	for ; tries < 20; tries++ {
+		got := must[answer](t)(a.present(t.Context(), p))
+		if got.status != http.StatusBadGateway {
+			if got.problem() != "invalid-challenge" {
+				t.Errorf("after %d tries: %d %s", tries, got.status, got.body)
+			}
+			break
+		}
+		if got.asksAgain() || got.header.Get("Retry-After") == "" || strings.Contains(string(got.body), "on purpose") {
+			t.Errorf("a failure is answered %s", got.body)
+		}
+	}
+	w.rest()
+	if n := len(w.audit().Chain.Transfers); n != 0 || tries != 8 || w.api.runs() != tries {
+		t.Errorf("%d transfers, %d runs for %d tries", n, w.api.runs(), tries)
+	}
+	for _, r := range w.coinRows() {
+		if r.position() != voided || r.Reason != "released:upstream_500" {
+			t.Errorf("%s is %s (%s)", r.ID, r.position(), r.Reason)
+		}
+	}
+	w.books()
+	w.serving.stop(t)
 }

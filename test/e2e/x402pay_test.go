@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"paywall/sandbox"
+	"paywall/payment"
 	"paywall/x402"
 )
 
@@ -137,13 +137,14 @@ func TestX402_PayIsRefused(t *testing.T) {
 	}
 	// Nobody can pay what it does not have.
 	w.control(http.MethodPost, "/_sandbox/fund", map[string]string{"network": coinNetwork, "address": address, "balance": "999999"}, http.StatusOK)
-	w.coins(env, "-y", report).want(t, 3, "declined").oneLine(t)
+	// What it signed is out, and good until it expires: another is not signed unasked.
+	for range 2 {
+		w.coins(env, "-y", report).want(t, 4, "declined", "--forget").oneLine(t)
+	}
 	w.coins(env, "-y", "-d", "{}", w.public+"/v1/complete").want(t, 0, "paid 0.75")
 	w.control(http.MethodPost, "/_sandbox/fund", map[string]string{"network": coinNetwork, "address": address, "units": "1000000"}, http.StatusOK)
-	w.coins(env, "-y", report).want(t, 0, "paid 1.0")
-	// An API that never has the goods costs a GET nothing.
-	w.coins(env, "-y", w.public+"/v1/broken")
-	w.rest()
+	w.coins(env, "-y", "--forget", report).want(t, 0, "paid 1.0")
+	w.handedOver()
 	if n := len(w.audit().Chain.Transfers); n != 2 {
 		t.Errorf("%d transfers, want 2", n)
 	}
@@ -152,32 +153,30 @@ func TestX402_PayIsRefused(t *testing.T) {
 	w.serving.stop(t)
 }
 
-// TestX402_PayIsPending loses every answer of the facilitator: exit code 4. The same
+// TestX402_PayIsPending loses the server while it settles: exit code 4. The same
 // command again presents the same payment, and nothing is signed anew.
 func TestX402_PayIsPending(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, release, "settlement: {patience: 1s, attempt: 1s}")
-	w.takeCoins(true)
-	w.serve()
+	w := newCoinWorld(t, hooked)
 	env := w.purse(t)
 	w.newPayer()
 	for i, args := range [][]string{{"-y", w.public + "/v1/reports/7"}, {"-y", "-d", "{}", w.public + "/v1/complete"}} {
-		w.order(sandbox.Fault{Kind: sandbox.DropAfter, Path: "/facilitator/settle"})
-		w.order(sandbox.Fault{Kind: sandbox.Status, Path: "/rpc/"})
+		server := w.serve("PAYWALL_CRASH=" + payment.PointAnswered + ":1")
 		r := w.coins(env, args...).want(t, 4, "run the same command again").oneLine(t)
 		if r.stdout != "" {
 			t.Errorf("standard output has %q", r.stdout)
 		}
-		w.heal()
+		killed(t, server)
+		w.serve()
 		w.coins(env, args...).want(t, 0, "paid ")
 		w.handedOver()
 		if n := len(w.audit().Chain.Transfers); n != i+1 {
 			t.Errorf("%d transfers, want %d", n, i+1)
 		}
+		w.coinRows()
+		w.books()
+		w.serving.stop(t)
 	}
-	w.coinRows()
-	w.books()
-	w.serving.stop(t)
 }
 
 // TestX402_PayByLinkToken pays with a shared payment token over x402. A token that was
