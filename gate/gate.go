@@ -94,6 +94,7 @@ type Gate struct {
 	limits  *limiters
 	stash   *stash
 	flights flights
+	firsts  firsts
 	pointed bool      // a test stops the process at points
 	spare   sync.Pool // of *exchange
 }
@@ -139,6 +140,9 @@ func New(cfg Config) (*Gate, error) {
 	g.now = time.Now
 	var err error
 	if g.limits, err = newLimiters(cfg.Limits, cfg.Now); err != nil {
+		return nil, err
+	}
+	if g.firsts, err = newFirsts(); err != nil {
 		return nil, err
 	}
 	g.stash = newStash(cfg.Limits, cfg.Now)

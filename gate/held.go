@@ -141,7 +141,10 @@ func (w *heldWriter) open() bool {
 func (w *heldWriter) take() bool {
 	x := w.x
 	if safe(x.c.Method) && x.r.Context().Err() != nil {
-		w.release("payer_gone") // nobody is there to be served, and it can be made again
+		// Nobody is there to be served, and it can be made again. Work that nobody pays for
+		// counts as a failure, or a payer who always leaves would have as much as it likes.
+		x.g.limits.failure(x.g.cfg.Client(x.r))
+		w.release("payer_gone")
 		return false
 	}
 	if err := w.measure(); err != nil {

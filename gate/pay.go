@@ -28,6 +28,11 @@ func (x *exchange) pay(protocol int) {
 	// Not every protocol binds its credential to the request; an answer is for the
 	// request that was paid.
 	key := cred.Hash + x.scope.Hash()
+	client := x.g.cfg.Client(x.r)
+	if x.g.firsts.elsewhere(key, cred, client) {
+		x.refuse(errElsewhere())
+		return
+	}
 	if x.repeat(key) {
 		return
 	}
@@ -35,7 +40,7 @@ func (x *exchange) pay(protocol int) {
 	// goes on, the others wait for its answer and cost nothing.
 	flight, first := x.g.flights.join(key)
 	if !first {
-		x.follow(flight, key)
+		x.follow(flight, key, func() bool { return x.g.firsts.elsewhere(key, cred, client) })
 		return
 	}
 	defer x.g.flights.land(key, flight)
@@ -43,12 +48,20 @@ func (x *exchange) pay(protocol int) {
 		return // it landed between the two looks
 	}
 	var pay payment.Payment
-	if late {
+	switch {
+	case late && !x.g.limits.mayFail(client):
+		err = errLimited // each costs a look into the store, whoever made it up
+	case late:
 		pay, err = x.resume(cred, err)
-	} else {
+	default:
 		pay, err = x.settle(cred)
 	}
 	if first, ok := errors.AsType[*earlier](err); ok && x.repeat(first.key) {
+		return
+	}
+	// A payment that is still in doubt has its first payer, too.
+	if pe, ok := errors.AsType[*payment.Error](err); (err == nil || ok && pe.PaymentID != "") && !x.g.firsts.mine(key, cred, client) {
+		x.refuse(errElsewhere())
 		return
 	}
 	if err != nil {
@@ -230,13 +243,17 @@ func (x *exchange) undelivered(pay payment.Payment) {
 }
 
 // follow waits for the answer of another copy of the same credential.
-func (x *exchange) follow(f *flight, key string) {
+func (x *exchange) follow(f *flight, key string, stranger func() bool) {
 	t := time.NewTimer(x.g.cfg.Limits.Join)
 	defer t.Stop()
 	select {
 	case <-f.done:
 	case <-t.C:
 	case <-x.r.Context().Done():
+	}
+	if stranger() {
+		x.refuse(errElsewhere())
+		return
 	}
 	if x.repeat(key) {
 		return

@@ -28,6 +28,9 @@ type Credential struct {
 	// key of this payer: a second payment under it, for the same request and terms, is
 	// answered as the first, and one for another is refused.
 	Key string
+	// Public says that everybody who reads the network can rebuild the credential once
+	// its payment has settled: it proves then that somebody has paid, and not who.
+	Public bool
 	// Expires is when the challenge ends. A claim made before it completes after it.
 	Expires time.Time
 }

@@ -75,14 +75,21 @@ func TestIdentifier(t *testing.T) {
 	}
 }
 
-// One name is one credential more or less: it changes neither hash nor challenge.
-func TestIdentifier_IsNoPartOfTheProof(t *testing.T) {
+// The name is what a reader of the chain does not know: it is part of the credential's
+// hash, and of nothing that decides what is paid.
+func TestIdentifier_TellsThePayer(t *testing.T) {
 	d := compile(t, protocol(t, func(c *x402.Config) { c.Identifier = x402.IdentifierOptional }), stable(10000))
 	p := challenge(t, d)
 	one := must(d.Credential(signed(named(p, strings.Repeat("a", 16))), scope(), began))
 	two := must(d.Credential(signed(named(p, strings.Repeat("b", 16))), scope(), began))
-	if one.Hash != two.Hash || one.ChallengeID != two.ChallengeID || one.Key == two.Key {
-		t.Errorf("%+v and %+v", one, two)
+	bare := must(d.Credential(signed(answer(p, 0, authorization(10000, nil))), scope(), began))
+	if one.Hash == two.Hash || one.Hash == bare.Hash || one.ChallengeID != two.ChallengeID || bare.ChallengeID != one.ChallengeID ||
+		one.Key == two.Key || one.Public || !bare.Public {
+		t.Errorf("%+v and %+v and %+v", one, two, bare)
+	}
+	proto := protocol(t, func(c *x402.Config) { c.Identifier = x402.IdentifierOptional })
+	if h, err := proto.Fingerprint(signed(named(p, strings.Repeat("a", 16))).Header); err != nil || h != one.Hash {
+		t.Errorf("fingerprint %q, %v; want %q", h, err, one.Hash)
 	}
 }
 

@@ -250,8 +250,13 @@ func isCard(s string) bool {
 }
 
 // hash is [payment.Credential.Hash]: the same for both versions and all spellings.
-func (p *proof) hash(network string) string {
-	return digest("x402", network, string(p.identity))
+// The payer's own name of a payment is part of it: all else of a transfer is on the
+// chain once it has settled.
+func (p *proof) hash(network, name string) string {
+	if name == "" || p.kind == token {
+		return digest("x402", network, string(p.identity))
+	}
+	return digest("x402 named", network, string(p.identity), name)
 }
 
 // Prefixes of challenge ids. They say which version was paid, so that the receipt

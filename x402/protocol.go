@@ -52,7 +52,20 @@ func (p *Protocol) Fingerprint(h http.Header) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", payment.ErrNoCredential, err)
 	}
-	return proof.hash(m.network), nil
+	return proof.hash(m.network, p.cfg.name(&m)), nil
+}
+
+// name is the payer's own name of its payment, where names are taken; one that cannot
+// be read is none, and refused elsewhere.
+func (c *Config) name(m *message) string {
+	if c.Identifier != IdentifierOptional && c.Identifier != IdentifierRequired {
+		return ""
+	}
+	name, err := readIdentifier(m.extensions[ExtensionIdentifier])
+	if err != nil {
+		return ""
+	}
+	return name
 }
 
 // proof reads a payload by what its own requirements say it is.
@@ -97,9 +110,11 @@ func (d *dialect) Credential(r *http.Request, sc payment.Scope, now time.Time) (
 	if pr.kind != e.kind {
 		return none, refuse(payment.KindInvalidPayload, CodeInvalidPayload, "The payment does not have the form of its scheme.", errKind)
 	}
+	name := d.cfg.name(&m)
 	c := payment.Credential{
 		Protocol: protocolName, ChallengeID: pr.challengeID(m.version, e.need.Network, e.need.Asset, e.need.PayTo),
-		Offer: e.offer, Scope: sc, Hash: pr.hash(e.need.Network), Expires: pr.expires(),
+		Offer: e.offer, Scope: sc, Hash: pr.hash(e.need.Network, name), Expires: pr.expires(),
+		Public: pr.kind != token && name == "",
 	}
 	if c.Payload, err = d.payload(&m, &pr); err != nil {
 		return none, refuse(payment.KindInvalidPayload, CodeInvalidPayload, "The payment does not have the form of its scheme.", err)
@@ -172,7 +187,8 @@ func (d *dialect) past(m *message, pr *proof, sc payment.Scope) payment.Credenti
 		c := payment.Credential{
 			Protocol: protocolName, ChallengeID: pr.challengeID(m.version, m.network, m.asset, e.need.PayTo),
 			Offer: payment.Offer{Method: e.offer.Method, Intent: e.offer.Intent}, Scope: sc,
-			Payload: payload, Hash: pr.hash(m.network), Expires: pr.expires(),
+			Payload: payload, Hash: pr.hash(m.network, d.cfg.name(m)), Expires: pr.expires(),
+			Public: pr.kind != token && d.cfg.name(m) == "",
 		}
 		if pr.kind != token {
 			c.Payer = pr.from.String()

@@ -198,7 +198,7 @@ func TestCredential_Transfer(t *testing.T) {
 	want := payment.Credential{
 		Protocol: "x402", ChallengeID: c.ChallengeID, Offer: stable(10000), Scope: scope(), Hash: c.Hash,
 		Payload: must(json.Marshal(object{"payload": payload, "x402Version": 2})),
-		Payer:   strings.ToLower(payerKey().Address().String()), Expires: began.Add(5*time.Minute - 6*time.Second),
+		Payer:   strings.ToLower(payerKey().Address().String()), Public: true, Expires: began.Add(5*time.Minute - 6*time.Second),
 	}
 	if diff := cmp.Diff(want, c, cmp.Comparer(func(a, b payment.Offer) bool { return a.Method == b.Method && a.Amount == b.Amount })); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
