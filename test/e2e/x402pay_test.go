@@ -157,25 +157,32 @@ func TestX402_PayIsRefused(t *testing.T) {
 // command again presents the same payment, and nothing is signed anew.
 func TestX402_PayIsPending(t *testing.T) {
 	t.Parallel()
-	w := newCoinWorld(t, hooked)
-	env := w.purse(t)
-	w.newPayer()
-	for i, args := range [][]string{{"-y", w.public + "/v1/reports/7"}, {"-y", "-d", "{}", w.public + "/v1/complete"}} {
-		server := w.serve("PAYWALL_CRASH=" + payment.PointAnswered + ":1")
-		r := w.coins(env, args...).want(t, 4, "run the same command again").oneLine(t)
-		if r.stdout != "" {
-			t.Errorf("standard output has %q", r.stdout)
-		}
-		killed(t, server)
-		w.serve()
-		w.coins(env, args...).want(t, 0, "paid ")
-		w.handedOver()
-		if n := len(w.audit().Chain.Transfers); n != i+1 {
-			t.Errorf("%d transfers, want %d", n, i+1)
-		}
-		w.coinRows()
-		w.books()
-		w.serving.stop(t)
+	for _, data := range []string{"", "{}"} {
+		t.Run("with "+data, func(t *testing.T) {
+			t.Parallel()
+			w := newCoinWorld(t, hooked)
+			env := w.purse(t)
+			w.newPayer()
+			args := []string{"-y", w.public + "/v1/reports/7"}
+			if data != "" {
+				args = []string{"-y", "-d", data, w.public + "/v1/complete"}
+			}
+			server := w.serve("PAYWALL_CRASH=" + payment.PointAnswered + ":1")
+			r := w.coins(env, args...).want(t, 4, "run the same command again").oneLine(t)
+			if r.stdout != "" {
+				t.Errorf("standard output has %q", r.stdout)
+			}
+			killed(t, server)
+			w.serve()
+			w.coins(env, args...).want(t, 0, "paid ")
+			w.handedOver()
+			if n := len(w.audit().Chain.Transfers); n != 1 {
+				t.Errorf("%d transfers, want 1", n)
+			}
+			w.coinRows()
+			w.books()
+			w.serving.stop(t)
+		})
 	}
 }
 
