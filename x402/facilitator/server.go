@@ -26,8 +26,9 @@ import (
 // with [http.StripPrefix]. It is safe for concurrent use.
 //
 // What is bought here is the settlement itself: a payment is delivered once its client
-// has the answer. Until then, and after it, the same request has the same answer, and
-// any other request for the same proof is refused.
+// has the answer. Until then the same request has the same answer, and afterwards twice
+// more within a minute, for an answer that was lost beyond our sight. Any other request
+// for the same proof is refused: servers deliver for every success that they hear.
 type Server struct {
 	cfg       ServerConfig
 	protocol  *x402.Protocol
@@ -35,6 +36,7 @@ type Server struct {
 	clients   []*client
 	supported []byte
 	turns     turns
+	repeats   *repeats
 }
 
 // client is a [ServerClient] with what it has used.
@@ -52,6 +54,9 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	}
 	s := &Server{cfg: cfg, turns: turns{waiting: map[string]*turn{}}}
 	var err error
+	if s.repeats, err = newRepeats(); err != nil {
+		return nil, err
+	}
 	if s.protocol, err = x402.New(x402.Config{Origin: origin, Bindings: cfg.Bindings, NoV1: true}); err != nil {
 		return nil, fmt.Errorf("facilitator: ServerConfig.Bindings: %w", err)
 	}
@@ -236,6 +241,8 @@ func (s *Server) verify(ctx context.Context, c *client, data []byte) error {
 			return fmt.Errorf("look for the payment: %w", err)
 		case !same(pay, o.credential) || !good(pay.State):
 			return &refusal{x402.CodeInvalidState}
+		case pay.Delivery == payment.DeliveryDelivered:
+			return &refusal{codeDuplicate} // its server has delivered for it
 		}
 	}
 	return nil

@@ -55,8 +55,12 @@ func (s *Server) settle(w http.ResponseWriter, r *http.Request, c *client, o ord
 	// The right to answer is taken before the answer, or a settlement whose window has
 	// just ended would be answered and refunded.
 	open := err == nil && pay.Delivery != payment.DeliveryDelivered
-	if open {
+	switch {
+	case open:
 		pay, err = s.cfg.Processor.Dispatch(ctx, pay, false)
+	case err == nil && !s.repeats.again(pay.ID, pay.DeliveredAt, s.cfg.Now()):
+		s.respond(w, r, http.StatusOK, x402.SettleResponse{ErrorReason: codeDuplicate, Transaction: pay.Reference, Network: o.network})
+		return
 	}
 	if err != nil {
 		s.refuse(w, r, c, o, err)
@@ -69,6 +73,7 @@ func (s *Server) settle(w http.ResponseWriter, r *http.Request, c *client, o ord
 	switch {
 	case !open:
 	case err == nil:
+		s.repeats.first(pay.ID)
 		if err := s.cfg.Processor.Delivered(ctx, pay, ""); err != nil {
 			s.cfg.Logger.ErrorContext(ctx, "delivery not recorded", "client", c.Name, "payment", pay.ID, "err", err)
 		}
