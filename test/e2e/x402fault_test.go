@@ -219,7 +219,7 @@ func (w *world) fault(t *testing.T, a *agent, method, endpoint string, i int, f 
 // patience, sees nothing of it.
 func TestX402_RepeatedSettlement(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, release, "settlement: {patience: 10s, attempt: 1s}")
+	w := newWorld(t, release)
 	w.takeCoins(true)
 	w.serve()
 	a := newCoinAgent(t)
