@@ -60,6 +60,7 @@ func TestC081_C082_Corpus(t *testing.T) {
 			if served["free"] == 0 || served["cheap"] == 0 || total[http.StatusPaymentRequired] == 0 {
 				t.Errorf("the corpus reaches nothing: %v %v", served, total)
 			}
+			h.checkCoins(t)
 			for _, l := range table {
 				if l.price != "" && l.price != cheapPrice && served[l.id] > 0 {
 					t.Errorf("%s was served %d times, and nobody paid for it", l.id, served[l.id])

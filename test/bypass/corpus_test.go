@@ -113,7 +113,7 @@ var methods = []string{"HEAD", "POST", "PUT", "DELETE", "OPTIONS", "get", "Get",
 
 // headerSets are lines that say who is meant, what is meant, or that it is paid.
 func headerSets(p string) [][]string {
-	return [][]string{
+	return append([][]string{
 		{"X-Original-URL: " + p},
 		{"X-Rewrite-URL: " + p},
 		{"X_Original_URL: " + p},
@@ -148,7 +148,7 @@ func headerSets(p string) [][]string {
 		{"Accept: text/html"},
 		{"Origin: https://evil.example", "Access-Control-Request-Method: GET"},
 		{"Cache-Control: only-if-cached"},
-	}
+	}, coinSets()...)
 }
 
 var hosts = []string{

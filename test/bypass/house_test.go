@@ -17,6 +17,7 @@ import (
 	"paywall/payment"
 	"paywall/payment/paymenttest"
 	"paywall/pricing/flat"
+	"paywall/x402"
 )
 
 const realm = "api.example.com"
@@ -54,6 +55,7 @@ var priced = map[string]string{
 // house is a gate before one upstream.
 type house struct {
 	dialect dialect
+	coins   *yes // the facilitator
 	server  *httptest.Server
 	addr    string
 
@@ -65,7 +67,7 @@ type house struct {
 
 func newHouse(t *testing.T, d dialect) *house {
 	t.Helper()
-	h := &house{dialect: d, reached: map[string]int{}}
+	h := &house{dialect: d, reached: map[string]int{}, coins: &yes{asked: map[string]int{}}}
 	up := httptest.NewServer(h)
 	t.Cleanup(up.Close)
 	target, err := url.Parse(up.URL)
@@ -74,13 +76,15 @@ func newHouse(t *testing.T, d dialect) *house {
 	must(t, err)
 	scheme, err := mpp.New(mpp.Config{Keys: keys})
 	must(t, err)
-	rail := &paymenttest.Method{Minimum: 50}
+	other, err := x402.New(x402.Config{Origin: "http://" + realm})
+	must(t, err)
+	rails := []payment.Method{&paymenttest.Method{Minimum: 50}, coinRail(t, h.coins)}
 	processor, err := payment.New(t.Context(), payment.Config{
-		Store: paymenttest.NewStore(), Methods: []payment.Method{rail}, Key: bytes.Repeat([]byte{9}, 32), Sole: true, InFlight: 1000,
+		Store: paymenttest.NewStore(), Methods: rails, Key: bytes.Repeat([]byte{9}, 32), Sole: true, InFlight: 1000,
 	})
 	must(t, err)
 	g, err := gate.New(gate.Config{
-		Realm: realm, Processor: processor, Methods: []payment.Method{rail}, Protocols: []payment.Protocol{scheme},
+		Realm: realm, Processor: processor, Methods: rails, Protocols: []payment.Protocol{scheme, other},
 		Limits: gate.Limits{Challenges: -1, Failures: -1, Settling: -1},
 	})
 	must(t, err)
