@@ -238,6 +238,8 @@ func (w *world) accounts(t *testing.T, all []bought) {
 			if paid && r.State != payment.StateFailed {
 				t.Errorf("%s was declined, but %s is %s", b.resource, r.ID, r.position())
 			}
+		case b.status == 0 && (!paid || r.State == payment.StateVoided || r.State == payment.StateFailed):
+			// On a slow machine a payer may give up between two starts; it was charged nothing.
 		default:
 			t.Errorf("%s: the last answer is %d %s, payment %s is %s", b.resource, b.status, b.problem, r.ID, r.position())
 		}
