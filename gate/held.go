@@ -24,6 +24,7 @@ var errNotTaken = errors.New("the payment for this answer was not taken")
 type heldWriter struct {
 	*deliveryWriter
 
+	key      string // of the answer, if it is kept
 	stage    stage
 	said     int         // the handler's status, once it said one
 	head     http.Header // as it was then
@@ -45,7 +46,7 @@ const (
 // hold serves a request whose money is promised.
 func (x *exchange) hold(pay payment.Payment, d payment.Dialect, key string) {
 	dw := &deliveryWriter{x: x, pay: pay, dialect: d, keep: x.g.cfg.Limits.Answer, declared: -1, held: true}
-	w := &heldWriter{deliveryWriter: dw}
+	w := &heldWriter{deliveryWriter: dw, key: key}
 	aborted := dw.run(w, x.outgoing(&pay))
 	if w.stage == kept {
 		w.end(aborted)
@@ -101,6 +102,7 @@ func (w *heldWriter) letGo(reason string) {
 		return
 	}
 	w.pay = pay
+	w.x.g.firsts.forget(w.key)
 }
 
 // open takes the money, or for a refusal of the handler's lets it go, and then
@@ -269,7 +271,7 @@ func (x *exchange) released() {
 func (x *exchange) notTaken(w *heldWriter, key string, aborted bool) {
 	clear(x.w.Header())
 	if w.wanted() && !aborted && w.whole() {
-		x.g.keepUnpaid(key, w.pay.ID, &answer{status: w.said, header: w.head, body: w.buffer.Bytes(), amount: w.amount})
+		x.g.keepUnpaid(key, w.pay.ID, &answer{status: w.said, header: w.head, body: w.buffer.Bytes(), amount: w.amount, only: x.only})
 	}
 	x.refuse(w.why)
 }

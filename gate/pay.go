@@ -29,7 +29,10 @@ func (x *exchange) pay(protocol int) {
 	// request that was paid.
 	key := cred.Hash + x.scope.Hash()
 	client := x.g.cfg.Client(x.r)
-	if x.g.firsts.elsewhere(key, cred, client) {
+	if cred.Public {
+		x.only = network(client)
+	}
+	if x.elsewhere(key) {
 		x.refuse(errElsewhere())
 		return
 	}
@@ -40,7 +43,7 @@ func (x *exchange) pay(protocol int) {
 	// goes on, the others wait for its answer and cost nothing.
 	flight, first := x.g.flights.join(key)
 	if !first {
-		x.follow(flight, key, func() bool { return x.g.firsts.elsewhere(key, cred, client) })
+		x.follow(flight, key)
 		return
 	}
 	defer x.g.flights.land(key, flight)
@@ -59,7 +62,7 @@ func (x *exchange) pay(protocol int) {
 	if first, ok := errors.AsType[*earlier](err); ok && x.repeat(first.key) {
 		return
 	}
-	// A payment that is still in doubt has its first payer, too.
+	// A payment that is still in doubt has its first client, too.
 	if pe, ok := errors.AsType[*payment.Error](err); (err == nil || ok && pe.PaymentID != "") && !x.g.firsts.mine(key, cred, client) {
 		x.refuse(errElsewhere())
 		return
@@ -243,7 +246,7 @@ func (x *exchange) undelivered(pay payment.Payment) {
 }
 
 // follow waits for the answer of another copy of the same credential.
-func (x *exchange) follow(f *flight, key string, stranger func() bool) {
+func (x *exchange) follow(f *flight, key string) {
 	t := time.NewTimer(x.g.cfg.Limits.Join)
 	defer t.Stop()
 	select {
@@ -251,7 +254,7 @@ func (x *exchange) follow(f *flight, key string, stranger func() bool) {
 	case <-t.C:
 	case <-x.r.Context().Done():
 	}
-	if stranger() {
+	if x.elsewhere(key) {
 		x.refuse(errElsewhere())
 		return
 	}
@@ -261,9 +264,10 @@ func (x *exchange) follow(f *flight, key string, stranger func() bool) {
 	x.refuse(&payment.Error{Kind: payment.KindInProgress, Detail: "This payment is being worked on; present the same credential again.", RetryAfter: time.Second})
 }
 
-// repeat writes the stored answer of a delivery, if there is one for exactly this credential.
+// repeat writes the stored answer of a delivery, if there is one for exactly this
+// credential and client.
 func (x *exchange) repeat(key string) bool {
-	a := x.g.stash.hold(key)
+	a := x.g.stash.hold(key, network(x.g.cfg.Client(x.r)))
 	if a == nil {
 		return false
 	}

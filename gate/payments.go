@@ -90,7 +90,12 @@ func (g *Gate) held(r *http.Request, id string) (payment.Payment, error) {
 		if hash == "" {
 			return payment.Payment{}, payment.ErrNotFound
 		}
-		proven = func(p payment.Payment) bool { return p.CredentialHash == hash }
+		// What the network shows to everybody proves nobody; who presented it first is
+		// known from where it came.
+		client := g.cfg.Client(r)
+		proven = func(p payment.Payment) bool {
+			return p.CredentialHash == hash && !g.firsts.elsewhere(p.CredentialHash+p.Scope.Hash(), client)
+		}
 	}
 	pay, err := g.cfg.Processor.Get(r.Context(), id)
 	if err != nil {

@@ -3,17 +3,13 @@ package gate_test
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"math/big"
-	"net/http"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"paywall/gate"
 	"paywall/payment"
 	"paywall/x402"
-	"paywall/x402/evm"
 	client "paywall/x402/facilitator"
 )
 
@@ -36,7 +32,7 @@ func TestStablecoin_ForgedReadsOfTheStore(t *testing.T) {
 		pc.Store = st
 	})
 	router := h.route(gate.Route{})
-	_, a, sig := signed(t, h, router, "GET", "/r")
+	_, a, sig := signed(t, h, router)
 	w := do(router, request(t, "GET", "/r", ""))
 	var need x402.PaymentRequired
 	_ = x402.Decode(w.Header().Get(x402.HeaderRequired), &need)
@@ -59,8 +55,3 @@ type forbidding struct{ *coins }
 func (forbidding) Verify(context.Context, string, []byte) (client.Reply, error) {
 	return client.Reply{Status: 403, Body: []byte(`<html>blocked</html>`)}, nil
 }
-
-var _ = json.Marshal
-var _ = http.MethodGet
-var _ = time.Second
-var _ evm.Address

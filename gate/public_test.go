@@ -79,9 +79,9 @@ func coinHouse(t *testing.T, opts ...option) (*house, *coins) {
 }
 
 // signed is a PAYMENT-SIGNATURE for a challenge, and the calldata it will be on the chain.
-func signed(t *testing.T, h *house, router http.Handler, method, target string) (string, evm.Authorization, evm.Signature) {
+func signed(t *testing.T, h *house, router http.Handler) (string, evm.Authorization, evm.Signature) {
 	t.Helper()
-	w := do(router, request(t, method, target, ""))
+	w := do(router, request(t, http.MethodGet, "/r", ""))
 	var need x402.PaymentRequired
 	if err := x402.Decode(w.Header().Get(x402.HeaderRequired), &need); err != nil {
 		t.Fatalf("%d %v %s", w.Code, err, w.Body)
@@ -129,7 +129,7 @@ func TestStablecoin_ChainReaderCollects(t *testing.T) {
 			h, _ := coinHouse(t)
 			h.api.set(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("the secret report")) })
 			router := h.route(gate.Route{Settle: settle})
-			field, a, sig := signed(t, h, router, "GET", "/r")
+			field, a, sig := signed(t, h, router)
 			if w := do(router, with(request(t, "GET", "/r", ""), field, "192.0.2.1:1")); w.Code != 200 {
 				t.Fatalf("%d %s", w.Code, w.Body)
 			}
@@ -153,7 +153,7 @@ func TestStablecoin_ChainReaderTakesWhatIsOwed(t *testing.T) {
 	h, _ := coinHouse(t)
 	h.api.set(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	router := h.route(gate.Route{Settle: gate.SettleBefore})
-	field, a, sig := signed(t, h, router, "GET", "/r")
+	field, a, sig := signed(t, h, router)
 	if w := do(router, with(request(t, "GET", "/r", ""), field, "192.0.2.1:1")); w.Code != 502 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
@@ -175,7 +175,7 @@ func TestStablecoin_HeldWorkForNothing(t *testing.T) {
 	var ran atomic.Int64
 	limited := 0
 	for range 300 {
-		field, _, _ := signed(t, h, router, "GET", "/r")
+		field, _, _ := signed(t, h, router)
 		ctx, cancel := context.WithCancel(t.Context())
 		h.api.set(func(w http.ResponseWriter, _ *http.Request) {
 			ran.Add(1)
@@ -202,7 +202,7 @@ func TestStablecoin_OneForbiddenStopsTheShop(t *testing.T) {
 	defer func() { wrapCoins = nil }()
 	h, _ := coinHouse(t)
 	router := h.route(gate.Route{})
-	field, _, _ := signed(t, h, router, "GET", "/r")
+	field, _, _ := signed(t, h, router)
 	w := do(router, with(request(t, "GET", "/r", ""), field, ""))
 	if why := h.processor.Paused(t.Context()); why != "" {
 		t.Errorf("answered %d; settlement of every rail is paused: %s", w.Code, why)

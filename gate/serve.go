@@ -3,6 +3,7 @@ package gate
 import (
 	"errors"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -26,6 +27,9 @@ type exchange struct {
 	terms *terms
 	// spoken is 1 and the index of the protocol whose credential was presented; 0 none.
 	spoken int
+	// only is the network of the client that the answer is kept for, if it is not for
+	// whoever presents its credential.
+	only netip.Addr
 }
 
 // ServeHTTP implements [http.Handler].

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -21,6 +22,9 @@ type answer struct {
 	// serveUnpaid alone. amount is what it costs.
 	unpaid bool
 	amount money.Amount
+	// only is the network of the one client that may have it; the zero value is whoever
+	// presents the credential.
+	only netip.Addr
 
 	key   string
 	until time.Time
@@ -80,13 +84,24 @@ func (s *stash) put(key string, a *answer) {
 
 func (s *stash) oldest() *answer { return s.byKey[s.order[0]] }
 
-// hold returns the answer, or nil. Until it is released it is not given up: an
-// answer on its way to the payer is either collected or refunded, never both.
-func (s *stash) hold(key string) *answer {
+// elsewhere reports whether an answer is kept for another client.
+func (s *stash) elsewhere(key string, client netip.Addr) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.byKey[key]
-	if a == nil || a.unpaid || s.now().After(a.until) {
+	return a != nil && !a.isFor(client)
+}
+
+func (a *answer) isFor(client netip.Addr) bool { return !a.only.IsValid() || a.only == client }
+
+// hold returns the answer if it is for the client, or nil. Until it is released it is
+// not given up: an answer on its way to the payer is either collected or refunded,
+// never both.
+func (s *stash) hold(key string, client netip.Addr) *answer {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.byKey[key]
+	if a == nil || a.unpaid || !a.isFor(client) || s.now().After(a.until) {
 		return nil
 	}
 	a.readers++

@@ -436,5 +436,5 @@ func (w *deliveryWriter) answer() *answer {
 	if w.keep <= 0 || w.header == nil || (w.declared >= 0 && int64(w.body.Len()) != w.declared && w.x.c.Method != http.MethodHead) {
 		return nil
 	}
-	return &answer{status: w.status, header: w.header, body: w.body.Bytes()}
+	return &answer{status: w.status, header: w.header, body: w.body.Bytes(), only: w.x.only}
 }

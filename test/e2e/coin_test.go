@@ -99,18 +99,11 @@ func (w *world) coinRows() []row {
 	return rows
 }
 
-// coiner pays with stablecoins from a key of its own. It is for tests that say
-// what exactly is signed.
+// coiner pays with stablecoins from a key of its own.
 type coiner struct {
 	key evm.Key
-	// valid is how long an authorization is good for; zero is what the seller asks.
-	valid time.Duration
 	// v1 speaks the old version of the protocol.
 	v1 bool
-	// sign may change what is about to be signed.
-	sign func(*evm.Authorization)
-	// send may change what is about to be sent.
-	send func(*x402.PaymentPayload)
 }
 
 func newCoiner(t *testing.T) *coiner {
@@ -151,9 +144,6 @@ func (c *coiner) prove(asked answer) (proof, error) {
 			return proof{}, err
 		}
 		out := x402.PaymentPayload{Version: x402.V2, Accepted: need, Payload: payload, Resource: &required.Resource}
-		if c.send != nil {
-			c.send(&out)
-		}
 		field, err := x402.Encode(out)
 		return proof{token: nonce, credential: http.Header{"Payment-Signature": {field}}}, err
 	}
@@ -195,16 +185,10 @@ func (c *coiner) authorize(need x402.PaymentRequirements) (payload json.RawMessa
 	if !ok {
 		return nil, "", fmt.Errorf("amount %q", need.Amount)
 	}
-	valid := c.valid
-	if valid == 0 {
-		valid = time.Duration(need.MaxTimeoutSeconds) * time.Second
-	}
+	valid := time.Duration(need.MaxTimeoutSeconds) * time.Second
 	a := evm.Authorization{From: c.key.Address(), To: to, Value: value, ValidAfter: new(big.Int), ValidBefore: big.NewInt(time.Now().Add(valid).Unix())}
 	if _, err := rand.Read(a.Nonce[:]); err != nil {
 		return nil, "", err
-	}
-	if c.sign != nil {
-		c.sign(&a)
 	}
 	domain := evm.Domain{Name: need.Text("name"), Version: need.Text("version"), ChainID: 84532, Contract: contract}
 	payload, err = json.Marshal(map[string]any{

@@ -39,7 +39,7 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 }
 
 // TestStorm kills the server at random moments while clients pay, half of them with
-// tokens over MPP and half with stablecoins over x402, and one call in twenty to the
+// tokens over MPP and half with stablecoins over both versions of x402, and one call in twenty to the
 // processor or the facilitator goes wrong. STORM_KILLS says how often, STORM_SEED
 // repeats the choices (not the schedule of the machine).
 func TestStorm(t *testing.T) {
@@ -87,7 +87,9 @@ func TestStorm(t *testing.T) {
 	for i := range clients {
 		payer := newAgent(t, w, "")
 		if i%2 == 1 {
-			payer = newCoinAgent(t)
+			coins := newCoiner(t)
+			coins.v1 = i%4 == 3
+			payer = coins.agent()
 		}
 		c := &client{id: i, agent: payer, public: w.public, rng: rand.New(rand.NewPCG(seed, uint64(i)+2))}
 		c.agent.client = &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}
