@@ -39,9 +39,9 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 }
 
 // TestStorm kills the server at random moments while clients pay, half of them with
-// tokens over MPP and half with stablecoins over both versions of x402, and one call in twenty to the
-// processor or the facilitator goes wrong. STORM_KILLS says how often, STORM_SEED
-// repeats the choices (not the schedule of the machine).
+// tokens over MPP and half with stablecoins over both versions of x402, and one call
+// in twenty to the processor or the facilitator goes wrong. STORM_KILLS says how
+// often, STORM_SEED repeats the choices (not the schedule of the machine).
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	seed := number(t, "STORM_SEED", rand.Uint64())
