@@ -234,14 +234,14 @@ func FuzzParse(f *testing.F) {
 		if a.String() != one {
 			t.Fatalf("%q is written %q", one, a)
 		}
-		var b strings.Builder
+		var text strings.Builder
 		for _, s := range a.Segments {
-			b.WriteString("/" + strings.ReplaceAll(s.Text, "*", "q"))
+			text.WriteString("/" + strings.ReplaceAll(s.Text, "*", "q"))
 			if s.Kind == pattern.One || s.Kind == pattern.Rest {
-				b.WriteString("q")
+				text.WriteString("q")
 			}
 		}
-		own := b.String()
+		own := text.String()
 		if !a.Match(own) || !a.Within(a) || pattern.Relate(a, a) != pattern.Ambiguous {
 			t.Errorf("%q: matches %q %t, within itself %t", one, own, a.Match(own), a.Within(a))
 		}
