@@ -227,6 +227,61 @@ func TestX402_A020_ReplayElsewhere(t *testing.T) {
 	}
 }
 
+// TestX402_A020_ReplayOfWhatIsOwed takes an authorization that is paid and not
+// delivered to other requests, and one whose payment was given back: what is owed is
+// owed for the one request that claimed it.
+func TestX402_A020_ReplayOfWhatIsOwed(t *testing.T) {
+	t.Parallel()
+	w := newCoinWorld(t, hooked)
+	a := newCoinAgent(t)
+	server := w.serve("PAYWALL_CRASH=" + payment.PointSettled + ":1")
+	p := must[purchase](t)(a.prepare(t.Context(), http.MethodGet, w.public+"/v1/reports/owed", "")).silent(t)
+	_, _ = a.present(t.Context(), p) // it is cut off
+	killed(t, server)
+	w.serve()
+	back := must[purchase](t)(a.prepare(t.Context(), http.MethodGet, w.public+"/v1/broken", "")).silent(t)
+	if got := must[answer](t)(a.present(t.Context(), back)); got.status != http.StatusBadGateway {
+		t.Fatalf("a broken API: %d %s", got.status, got.body)
+	}
+	w.rest()
+	ran := w.api.runs()
+	for _, owed := range []purchase{p, back} {
+		for _, q := range []purchase{
+			owed.with(http.MethodGet, w.public+"/v1/reports/7", ""),
+			owed.with(http.MethodGet, w.public+"/v1/reports/owed?x=1", ""),
+			owed.with(http.MethodGet, w.public+"/v1/file", ""),
+			owed.with(http.MethodHead, w.public+"/v1/file", ""),
+			owed.with(http.MethodPost, w.public+"/v1/slow", "{}"),
+		} {
+			spellings := []purchase{q}
+			if owed.token == p.token {
+				// One that was given back has taken nothing, and in the other version it has
+				// claimed nothing either: it may buy something else in that.
+				spellings = append(spellings, q.asV1(t))
+			}
+			for _, one := range spellings {
+				got := must[answer](t)(a.present(t.Context(), one))
+				if got.status == http.StatusOK || again(got.status) {
+					t.Errorf("%s %s: %d %s", q.method, q.url, got.status, got.body)
+				}
+			}
+		}
+	}
+	if n := w.api.runs() - ran; n != 0 {
+		t.Errorf("the API ran %d times elsewhere", n)
+	}
+	if got := must[answer](t)(a.present(t.Context(), p)); got.status != http.StatusOK {
+		t.Errorf("what is owed is answered %d %s", got.status, got.body)
+	}
+	w.handedOver()
+	if n := len(w.audit().Chain.Transfers); n != 1 {
+		t.Errorf("%d transfers, want 1", n)
+	}
+	w.coinRows()
+	w.books()
+	w.serving.stop(t)
+}
+
 // TestX402_A025_TwoPayments presents two payments in one request. Two protocols are
 // refused; of two versions the newer decides, and nothing falls back to the other.
 func TestX402_A025_TwoPayments(t *testing.T) {
