@@ -41,7 +41,7 @@ func check(t *testing.T, got payment.Outcome, class payment.OutcomeClass, reason
 	}
 }
 
-func TestCharge_Answers(t *testing.T) {
+func TestCharge_B073_Answers(t *testing.T) {
 	refused := func(code any) object {
 		return object{"success": false, "errorReason": code, "transaction": "", "network": network}
 	}
@@ -203,7 +203,7 @@ func TestCharge_ForeignTextIsCleaned(t *testing.T) {
 }
 
 // After an answer was lost, a refusal may be the consequence of our own success.
-func TestCharge_RefusedTheSecondTime(t *testing.T) {
+func TestCharge_B075_RefusedTheSecondTime(t *testing.T) {
 	refusals := map[string]bool{ // whether it would have been refused the first time as well
 		"invalid_exact_evm_nonce_already_used":                   false,
 		"duplicate_settlement":                                   false,

@@ -156,9 +156,9 @@ func (w *world) reportStarts(t *testing.T) {
 		w.starts[len(w.starts)-1].Round(time.Millisecond), len(w.starts))
 }
 
-// TestCrashAndThePayerComesBack kills the server at each point of a paid request;
+// TestB062_CrashAndThePayerComesBack kills the server at each point of a paid request;
 // after a restart the same credential gets what it paid for, or its money back.
-func TestCrashAndThePayerComesBack(t *testing.T) {
+func TestB062_CrashAndThePayerComesBack(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		t.Run(method, func(t *testing.T) {
@@ -200,9 +200,9 @@ func TestCrashAndThePayerComesBack(t *testing.T) {
 	}
 }
 
-// TestCrashAndThePayerIsGone kills the server at each point and never presents a
+// TestB061_CrashAndThePayerIsGone kills the server at each point and never presents a
 // credential again: when the windows are over, nobody has paid for nothing.
-func TestCrashAndThePayerIsGone(t *testing.T) {
+func TestB061_CrashAndThePayerIsGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, hooked)
 	a := newAgent(t, w, "")

@@ -213,11 +213,11 @@ func (w *world) fault(t *testing.T, a *agent, method, endpoint string, i int, f 
 	}
 }
 
-// TestX402_RepeatedSettlement loses the first answer of a settlement, or has it say
+// TestX402_B074_RepeatedSettlement loses the first answer of a settlement, or has it say
 // that the transfer is on its way; the second time, a facilitator gives its stored
 // answer, or says no more than that the nonce is used. The payer, who has the
 // patience, sees nothing of it.
-func TestX402_RepeatedSettlement(t *testing.T) {
+func TestX402_B074_RepeatedSettlement(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, release)
 	w.takeCoins(true)
