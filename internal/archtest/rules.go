@@ -49,7 +49,8 @@ var house = []houseRule{
 	{"receipts/...", []string{"payment", "money"}},
 	// The paying side stands above the codecs, as the command does for the selling side.
 	{"wallet/...", []string{"mpp", "x402/...", "payment", "money"}},
-	{"ucp/...", []string{"ucp/...", "checkout", "payment", "money"}},
+	// Agents name the URLs of their profiles and sign what they send.
+	{"ucp/...", []string{"ucp/...", "checkout", "internal/fetch", "internal/httpsig", "payment", "money"}},
 
 	// The stand-ins are other people's servers: they share no product code, or
 	// they would agree with its mistakes.
@@ -57,6 +58,7 @@ var house = []houseRule{
 
 	{"internal/app/...", []string{anything}},
 	{"internal/builtin/...", []string{anything}},
+	{"internal/catalog", []string{"checkout", "methods/stripe", "payment", "money"}},
 	{"internal/config/...", []string{"payment", "money"}},
 	{"internal/proxy/...", []string{"payment", "money"}},
 	{"internal/telemetry/...", []string{"payment", "money"}},
@@ -68,6 +70,8 @@ var house = []houseRule{
 	{"internal/httpsig", nil},
 	{"internal/idempotency", nil},
 	{"internal/archtest", nil},
+	// The buying side stands beside the wallet, as the shop does beside the gate.
+	{"internal/shopping", []string{"wallet/...", "internal/httpsig", "payment", "money"}},
 	{"internal/testhook", nil},
 
 	{"cmd/...", []string{anything}},
@@ -115,13 +119,14 @@ var libraries = []libraryRule{
 	{"github.com/alecthomas/kong", nil, true, "it keeps every method linked; internal/app/cmdline reads the command line"},
 	{
 		"go.yaml.in/yaml",
-		[]string{"internal/config/...", "internal/app/...", "cmd/...", "test/..."},
+		[]string{"internal/config/...", "internal/catalog", "internal/app/...", "cmd/...", "test/..."},
 		true,
-		"one strict decoder reads configuration",
+		"strict decoders read what people write",
 	},
 	{"go.opentelemetry.io", []string{"internal/telemetry/...", "internal/app/...", "test/..."}, true, "core and wire know no telemetry"},
 	{"github.com/prometheus", []string{"internal/telemetry/...", "internal/app/...", "test/..."}, true, "core and wire know no telemetry"},
 	{"github.com/getkin/kin-openapi", []string{"test/..."}, true, "it checks our handlers, it does not serve"},
+	{"github.com/santhosh-tekuri/jsonschema", []string{"ucp/ucptest", "test/..."}, true, "it is for tests"},
 	{"github.com/google/go-cmp", []string{"test/..."}, true, "it may panic and is for tests"},
 	{"github.com/rogpeppe/go-internal", []string{"test/..."}, true, "it is for tests"},
 	{"pgregory.net/rapid", []string{"test/..."}, true, "it is for tests"},
