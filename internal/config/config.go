@@ -33,7 +33,9 @@ type Config struct {
 	Methods     Methods
 	Upstreams   map[string]Upstream
 	// Routes are in the order of the file; the order decides nothing.
-	Routes     []Route
+	Routes []Route
+	// Shop is nil when nothing is sold over UCP.
+	Shop       *Shop
 	Challenge  Challenge
 	X402       X402
 	ReceiptTTL time.Duration

@@ -15,6 +15,7 @@ type file struct {
 	Methods        methodsFile             `yaml:"methods"`
 	Upstreams      map[string]upstreamFile `yaml:"upstreams" type:"mapping" doc:"The servers behind, by a name of a-z 0-9 _ -."`
 	Routes         []routeFile             `yaml:"routes" type:"list" doc:"What is sold and what is free. Requests that no route matches are refused. Of several that match, the one whose requests are all matched by the others decides; two of which neither is the narrower are an error."`
+	Shop           *shopFile               `yaml:"shop"`
 	Window         windowFile              `yaml:"window"`
 	Challenge      challengeFile           `yaml:"challenge"`
 	X402           x402File                `yaml:"x402"`

@@ -75,6 +75,7 @@ func (c *checker) check() {
 	c.upstreams()
 	c.times()
 	c.limits()
+	c.shop()
 	c.routes()
 	c.service()
 	c.observing()

@@ -25,6 +25,9 @@ type compared struct {
 }
 
 func (c *checker) routes() {
+	if len(c.in.Routes) == 0 && c.in.Shop != nil {
+		return // a shop alone
+	}
 	if len(c.in.Routes) == 0 {
 		c.missing("routes", "say what is sold, with match, upstream and price, or free: true")
 		return
@@ -138,9 +141,16 @@ var own = []string{
 	"/payments/{id}", "/webhooks/{method}", "/x402/{call}", "/discovery/resources",
 }
 
+// ownOfShop are further ones where there is a shop.
+var ownOfShop = []string{"/.well-known/ucp", "/.well-known/ucp/{version}", "/ucp/{rest...}", "/shop/{rest...}"}
+
 // hidden finds routes that no request can reach.
 func (c *checker) hidden(at string, p pattern.Pattern) {
-	for _, path := range own {
+	paths := own
+	if c.in.Shop != nil {
+		paths = slices.Concat(own, ownOfShop)
+	}
+	for _, path := range paths {
 		if o, err := parsePattern(path); err == nil && p.Within(o) {
 			c.fault(at+".match", "is hidden: the server answers %s itself; serve the route under another path", path)
 		}
