@@ -31,6 +31,7 @@ const (
 const (
 	tokenNested   = "payment_method_data[shared_payment_granted_token]"
 	tokenTopLevel = "shared_payment_granted_token"
+	tokenCard     = "payment_method_data[card][token]"
 )
 
 // A stored is the document kept in [payment.Intent].Request: all that decides
@@ -47,7 +48,7 @@ type stored struct {
 
 // Prepare implements [payment.Method].
 func (m *Method) Prepare(p payment.Payment, c payment.Credential) (payment.Intent, error) {
-	token, err := parsePayload(c.Payload)
+	token, err := parsePayload(c)
 	if err != nil {
 		return payment.Intent{}, fmt.Errorf("prepare %s: %w", p.ID, err)
 	}
@@ -92,7 +93,7 @@ func digest(parts ...string) string {
 }
 
 // body is the form in order of its names, so that it is the same every time.
-func (m *Method) body(p payment.Payment, s settings, token string) string {
+func (m *Method) body(p payment.Payment, s settings, token proof) string {
 	pairs := map[string]string{
 		"amount":   strconv.FormatInt(p.Amount.Units(), 10),
 		"currency": strings.ToLower(p.Amount.Currency()),
@@ -102,10 +103,13 @@ func (m *Method) body(p payment.Payment, s settings, token string) string {
 		"automatic_payment_methods[allow_redirects]": "never",
 		"expand[0]": "latest_charge",
 	}
-	if m.cfg.SPTParam == ParamTopLevel {
-		pairs[tokenTopLevel] = token
-	} else {
-		pairs[tokenNested] = token
+	switch {
+	case token.card:
+		pairs["payment_method_data[type]"], pairs[tokenCard] = "card", token.token
+	case m.cfg.SPTParam == ParamTopLevel:
+		pairs[tokenTopLevel] = token.token
+	default:
+		pairs[tokenNested] = token.token
 	}
 	optional := func(name, value string) {
 		if value != "" {
@@ -173,7 +177,8 @@ func (s stored) manual() bool {
 	return err == nil && values.Get(captureMethod) == captureManual
 }
 
-// token is the instrument inside the stored form.
+// token is the grant inside the stored form. Of a card's token, which only its agent
+// can read again, there is none.
 func (s stored) token() (string, error) {
 	values, err := url.ParseQuery(s.Body)
 	if err != nil {

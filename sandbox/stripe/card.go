@@ -151,6 +151,9 @@ func (s *Server) methodFor(c *call, name string) (*method, error) {
 	if m, ok := c.account.methods.get(name); ok {
 		return m, nil
 	}
+	if t, ok := c.account.cards.get(name); ok {
+		return s.spend(c.account, t, c.now)
+	}
 	if conduct, ok := conductOf(name); ok {
 		return s.clone(c.account, conduct, "", c.now), nil
 	}

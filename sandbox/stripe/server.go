@@ -508,6 +508,8 @@ func (s *Server) table() []route {
 	add(get, "v1/balance_transactions", s.listBalance)
 	add(get, "v1/balance_transactions/{id}", s.retrieveBalance)
 	add(get, "v1/payment_methods/{id}", s.retrieveMethod)
+	add(post, "v1/tokens", s.createCardToken)
+	add(get, "v1/tokens/{id}", s.retrieveCardToken)
 	add(post, "v1/customers", s.createCustomer)
 	add(get, "v1/customers", s.listCustomers)
 	add(get, "v1/customers/{id}", s.retrieveCustomer)

@@ -34,6 +34,7 @@ type account struct {
 	charges   shelf[*charge]
 	refunds   shelf[*refund]
 	tokens    shelf[*token]
+	cards     shelf[*cardToken]
 	methods   shelf[*method]
 	disputes  shelf[*dispute]
 	entries   shelf[*entry]
