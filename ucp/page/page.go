@@ -160,12 +160,12 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, status int, titl
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
-<title>`+text(title)+`</title>
-<style>`+markup(style)+`</style>
+<title>` + text(title) + `</title>
+<style>` + markup(style) + `</style>
 </head>
 <body>
 <main>
-`+body+`
+` + body + `
 </main>
 </body>
 </html>
