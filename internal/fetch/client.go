@@ -146,7 +146,8 @@ func (c *Client) resolve(ctx context.Context, host string, local bool) ([]netip.
 	return addrs, nil
 }
 
-// Response is an answer, read whole.
+// Response is an answer, read whole. Beside an error about its body, or about where it
+// leads, it has the status and the header that came.
 type Response struct {
 	Status int
 	Header http.Header
@@ -189,25 +190,27 @@ func (c *Client) do(ctx context.Context, method, rawURL string, h http.Header, b
 		return Response{}, fmt.Errorf("%s %s: %w", method, u.Host, plain(err))
 	}
 	defer func() { _ = resp.Body.Close() }() // all that is wanted was read
+	head := Response{Status: resp.StatusCode, Header: resp.Header}
 	switch {
 	case resp.StatusCode >= 300 && resp.StatusCode < 400:
-		return Response{}, fmt.Errorf("%s answers %d: %w", u.Host, resp.StatusCode, ErrRedirect)
+		return head, fmt.Errorf("%s answers %d: %w", u.Host, resp.StatusCode, ErrRedirect)
 	case resp.Header.Get("Content-Encoding") != "" && resp.Header.Get("Content-Encoding") != "identity":
-		return Response{}, fmt.Errorf("%s: %w", u.Host, ErrEncoding)
+		return head, fmt.Errorf("%s: %w", u.Host, ErrEncoding)
 	case resp.ContentLength > c.cfg.MaxBytes:
-		return Response{}, fmt.Errorf("%s: %d bytes: %w", u.Host, resp.ContentLength, ErrTooLarge)
+		return head, fmt.Errorf("%s: %d bytes: %w", u.Host, resp.ContentLength, ErrTooLarge)
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, c.cfg.MaxBytes+1))
 	if err == nil {
 		err = ctx.Err() // a server that ends with our patience has not ended its answer
 	}
 	if err != nil {
-		return Response{}, fmt.Errorf("%s: %w", u.Host, err)
+		return head, fmt.Errorf("%s: %w", u.Host, err)
 	}
 	if int64(len(data)) > c.cfg.MaxBytes {
-		return Response{}, fmt.Errorf("%s: more than %d bytes: %w", u.Host, c.cfg.MaxBytes, ErrTooLarge)
+		return head, fmt.Errorf("%s: more than %d bytes: %w", u.Host, c.cfg.MaxBytes, ErrTooLarge)
 	}
-	return Response{Status: resp.StatusCode, Header: resp.Header, Body: data}, nil
+	head.Body = data
+	return head, nil
 }
 
 // plain takes the URL out of an error: a query may hold what is nobody's business.
