@@ -30,15 +30,21 @@ const (
 //	enum     the words allowed, separated by |
 //	type     what the reference calls the type, if not by its Go type
 //	doc      the meaning, for the reference
-type decoder struct{ *report }
+//	lines    "true" for text that may have several lines
+type decoder struct {
+	*report
+
+	// most is how many bytes are read.
+	most int
+}
 
 // reserver names keys that later versions will have, with what they belong to.
 type reserver interface{ reserved() map[string]string }
 
 // parse reads the one document of data into v, a pointer to a struct.
 func (d *decoder) parse(data []byte, v any) {
-	if len(data) > maxBytes {
-		d.fault("", "the file is larger than 1MiB")
+	if len(data) > d.most {
+		d.fault("", "the file is larger than %s", size(d.most))
 		return
 	}
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
@@ -158,6 +164,9 @@ func (d *decoder) value(n *yaml.Node, path string, v reflect.Value, tag reflect.
 			}
 		}
 	case reflect.String:
+		if tag.Get("lines") == "true" && n.Kind == yaml.ScalarNode {
+			n.Value = strings.TrimSpace(strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ").Replace(n.Value))
+		}
 		if d.isText(n, path) {
 			v.SetString(n.Value)
 			d.oneOf(path, n.Value, tag)

@@ -41,7 +41,7 @@ func parse(data []byte, name, dir string, env func(string) (string, bool)) (*Con
 		dir:    dir, env: env,
 	}
 	before := len(c.errs)
-	(&decoder{c.report}).parse(data, &c.in)
+	(&decoder{c.report, maxBytes}).parse(data, &c.in)
 	if len(c.lines) > 0 || len(c.errs) == before {
 		// What could be read is checked too, so that one look finds all that is wrong.
 		c.check()
