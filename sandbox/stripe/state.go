@@ -35,6 +35,8 @@ type account struct {
 	refunds   shelf[*refund]
 	tokens    shelf[*token]
 	cards     shelf[*cardToken]
+	products  shelf[*product]
+	prices    shelf[*price]
 	methods   shelf[*method]
 	disputes  shelf[*dispute]
 	entries   shelf[*entry]
