@@ -2,6 +2,7 @@ package checkout
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -23,11 +24,15 @@ type Pricing struct {
 }
 
 // Rates are the delivery costs and taxes of somebody else. Amounts are in the
-// shop's currency. An error makes the session incomplete, never cheaper.
+// shop's currency. An error makes the session incomplete, never cheaper; [ErrNoRate]
+// leaves the question to the shop's rules.
 type Rates interface {
 	Delivery(ctx context.Context, p Parcel) ([]FulfillmentOption, error)
 	Tax(ctx context.Context, p Parcel, delivery int64) (int64, error)
 }
+
+// ErrNoRate is returned by [Rates] that leave a question to the shop's own rules.
+var ErrNoRate = errors.New("left to the catalog")
 
 // Parcel is what delivery costs and taxes are asked for.
 type Parcel struct {
