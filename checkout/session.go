@@ -220,6 +220,8 @@ type Applied struct {
 	// Items says that it is among the lines' own discounts.
 	Items       bool         `json:"items,omitempty"`
 	Allocations []Allocation `json:"allocations"`
+
+	alone bool // cannot be combined; of no use once priced
 }
 
 // Allocation is a share of a discount. Line is the id of a line.

@@ -28,6 +28,7 @@ type Shop struct {
 
 	variants map[string]place
 	products map[string]int
+	index    []entry
 }
 
 type place struct{ product, variant int }
