@@ -51,8 +51,8 @@ type Store interface {
 	SaveDelivery(ctx context.Context, d Delivery) error
 	// Deliveries lists newest first, up to limit after the id; an empty state is all.
 	Deliveries(ctx context.Context, state, after string, limit int) ([]Delivery, error)
-	// DropDeliveries removes the bodies of an order's deliveries that are not sent,
-	// which become dead.
+	// DropDeliveries removes the bodies of an order's deliveries; those that are not
+	// sent become dead.
 	DropDeliveries(ctx context.Context, order string) error
 }
 
