@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"paywall/money"
@@ -182,23 +183,22 @@ func (x Session) digest() string {
 	for _, l := range x.Priced.Lines {
 		bound.Lines = append(bound.Lines, line{l.Variant, l.Quantity, l.Price})
 	}
-	data, _ := json.Marshal(bound) // of text and numbers
-	sum := sha256.Sum256(data)
-	return "sha-256=:" + base64.StdEncoding.EncodeToString(sum[:]) + ":"
+	h := sha256.New()
+	_ = json.NewEncoder(h).Encode(bound) // text and numbers, into a hash
+	sum := h.Sum(nil)
+	return "sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":"
 }
 
 // description is what the payer's wallet shows: plain ASCII, at most 200 bytes.
 func description(x Session) string {
-	text := ""
+	names := make([]string, len(x.Priced.Lines))
 	for i, l := range x.Priced.Lines {
-		if i > 0 {
-			text += ", "
-		}
+		names[i] = l.Title
 		if l.Quantity > 1 {
-			text += strconv.FormatInt(l.Quantity, 10) + " x "
+			names[i] = strconv.FormatInt(l.Quantity, 10) + " x " + l.Title
 		}
-		text += l.Title
 	}
+	text := strings.Join(names, ", ")
 	out := make([]byte, 0, len(text))
 	for _, r := range text {
 		if r < ' ' || r > '~' {

@@ -18,7 +18,7 @@ func (s *Service) order(ctx context.Context, x Session, paid payment.Payment) (S
 		if err != nil {
 			// Somebody else is at it, or it was returned; recovery sees what came of it.
 			s.cfg.Logger.InfoContext(ctx, "an order is put off", "checkout", x.ID, "payment", paid.ID, "err", err)
-			return x, nil //nolint:nilerr // the checkout is still in progress
+			return x, nil
 		}
 		paid = served
 	}

@@ -391,8 +391,7 @@ func (m *Memory) Begin(ctx context.Context, k checkout.RequestKey, hash string, 
 	defer leave()
 	r, there := m.requests[k]
 	switch {
-	case there && r.done && !now.Before(r.until):
-		there = false // kept long enough
+	case there && r.done && !now.Before(r.until): // kept long enough
 	case there && r.hash != hash:
 		return checkout.Answer{}, checkout.RequestConflict, nil
 	case there && r.done:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -98,6 +99,7 @@ func next(s checkout.Session, change func(*checkout.Session)) checkout.Session {
 }
 
 func sessions(t *testing.T, s Both) {
+	t.Helper()
 	ctx := t.Context()
 	_, err := s.Session(ctx, "chk_1")
 	want(t, err, checkout.ErrNotFound)
@@ -125,6 +127,7 @@ func sessions(t *testing.T, s Both) {
 }
 
 func carts(t *testing.T, s Both) {
+	t.Helper()
 	ctx := t.Context()
 	cart := Session("cart_1")
 	cart.Kind, cart.Status = checkout.KindCart, checkout.Incomplete
@@ -151,6 +154,7 @@ func hold(quantity, limit int64, until time.Time) checkout.Hold {
 }
 
 func holds(t *testing.T, s Both) {
+	t.Helper()
 	ctx := t.Context()
 	level := func(session string, now time.Time, sold, held int64) {
 		t.Helper()
@@ -192,6 +196,7 @@ func holds(t *testing.T, s Both) {
 }
 
 func lastOne(t *testing.T, s Both) {
+	t.Helper()
 	ctx := t.Context()
 	var wg sync.WaitGroup
 	won := make(chan string, 20)
@@ -213,6 +218,7 @@ func lastOne(t *testing.T, s Both) {
 }
 
 func oneRevision(t *testing.T, s Both) {
+	t.Helper()
 	ctx := t.Context()
 	x := Session("chk_1")
 	must(t, s.CreateSession(ctx, x, nil))
@@ -220,7 +226,7 @@ func oneRevision(t *testing.T, s Both) {
 	won := make(chan int, 20)
 	for i := range 20 {
 		wg.Go(func() {
-			err := s.UpdateSession(ctx, next(x, func(s *checkout.Session) { s.CompleteKey = fmt.Sprint(i) }), checkout.Change{})
+			err := s.UpdateSession(ctx, next(x, func(s *checkout.Session) { s.CompleteKey = strconv.Itoa(i) }), checkout.Change{})
 			if err == nil {
 				won <- i
 			} else if !errors.Is(err, checkout.ErrConflict) {
@@ -234,12 +240,13 @@ func oneRevision(t *testing.T, s Both) {
 	}
 	got, err := s.Session(ctx, "chk_1")
 	must(t, err)
-	if got.CompleteKey != fmt.Sprint(<-won) {
+	if got.CompleteKey != strconv.Itoa(<-won) {
 		t.Errorf("stored is %s", got.CompleteKey)
 	}
 }
 
 func allOrNothing(t *testing.T, s Both) {
+	t.Helper()
 	ctx := t.Context()
 	x, y := Session("chk_1"), Session("chk_2")
 	must(t, s.CreateSession(ctx, x, []checkout.Hold{hold(1, 5, began.Add(time.Minute))}))
@@ -272,6 +279,7 @@ func allOrNothing(t *testing.T, s Both) {
 }
 
 func working(t *testing.T, s Both) {
+	t.Helper()
 	ctx := t.Context()
 	for i, change := range []func(*checkout.Session){
 		func(s *checkout.Session) { s.Status = checkout.InProgress },
@@ -307,6 +315,7 @@ func working(t *testing.T, s Both) {
 }
 
 func purge(t *testing.T, s Both) {
+	t.Helper()
 	ctx := t.Context()
 	later := began.Add(10 * time.Hour)
 	for id, change := range map[string]func(*checkout.Session){
@@ -341,6 +350,7 @@ func purge(t *testing.T, s Both) {
 }
 
 func orders(t *testing.T, s Both) {
+	t.Helper()
 	ctx := t.Context()
 	_, err := s.Order(ctx, "ord_0")
 	want(t, err, checkout.ErrNotFound)
@@ -373,6 +383,7 @@ func orders(t *testing.T, s Both) {
 }
 
 func deliveries(t *testing.T, s Both) {
+	t.Helper()
 	ctx := t.Context()
 	for i := range 2 {
 		id := fmt.Sprintf("chk_%d", i)
@@ -435,6 +446,7 @@ func deliveries(t *testing.T, s Both) {
 }
 
 func requests(t *testing.T, s Both) {
+	t.Helper()
 	ctx := t.Context()
 	k := checkout.RequestKey{Caller: "profile:a", Operation: "complete chk_1", Key: "0123456789abcdef"}
 	lease := began.Add(time.Minute)
@@ -466,6 +478,7 @@ func requests(t *testing.T, s Both) {
 }
 
 func oneOfTwenty(t *testing.T, s Both) {
+	t.Helper()
 	var wg sync.WaitGroup
 	states := make(chan checkout.RequestState, 20)
 	for range 20 {
