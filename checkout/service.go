@@ -381,3 +381,27 @@ func unstored(err error) error {
 	e.RetryAfter, e.Err = 2*time.Second, fmt.Errorf("checkout: %w", err)
 	return e
 }
+
+// Left returns how many of each tracked variant can still be had; variants that are
+// not there are without a bound.
+func (s *Service) Left(ctx context.Context, variants []Variant) (map[string]int64, error) {
+	var tracked []string
+	limits := map[string]int64{}
+	for _, v := range variants {
+		if v.Stock != nil {
+			tracked = append(tracked, v.ID)
+			limits[v.ID] = *v.Stock
+		}
+	}
+	if len(tracked) == 0 {
+		return nil, nil //nolint:nilnil // none is bounded
+	}
+	levels, err := s.cfg.Store.Stock(ctx, tracked, "", s.now())
+	if err != nil {
+		return nil, unstored(err)
+	}
+	for id, l := range levels {
+		limits[id] = max(0, limits[id]-l.Sold-l.Held)
+	}
+	return limits, nil
+}
