@@ -209,7 +209,7 @@ func consent(v protocol.Version, raw json.RawMessage) (map[string]checkout.Conse
 	}
 	bad := &protocol.Fault{Code: protocol.InvalidRequest, Content: "buyer.consent does not have the form of this version."}
 	out := map[string]checkout.Consent{}
-	if v == protocol.V2026_04_08 {
+	if v == protocol.April2026 {
 		var in map[string]bool
 		if json.Unmarshal(raw, &in) != nil {
 			return nil, bad

@@ -2,6 +2,7 @@ package ucp
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -201,7 +202,7 @@ func (*Server) buyer(c *call, b checkout.Buyer) object {
 	}
 	given := object{}
 	for name, one := range b.Consent {
-		if c.v == protocol.V2026_04_08 {
+		if c.v == protocol.April2026 {
 			for former, now := range formerConsent {
 				if name == consentPrefix+now {
 					given[former] = one.Granted
@@ -435,8 +436,12 @@ func fulfillment(o checkout.Order) object {
 }
 
 // EncodeOrder renders an order for its platform, as it is sent there at every change.
-func (s *Server) EncodeOrder(v protocol.Version, o checkout.Order) object {
+func (s *Server) EncodeOrder(v protocol.Version, o checkout.Order) ([]byte, error) {
 	peer := protocol.Peer{Version: v, Capabilities: map[string]string{protocol.Order: string(v)}}
 	// No receipts: what is sent is kept and shown by whoever gets it.
-	return s.order(context.Background(), &call{v: v, peer: peer}, o, false)
+	data, err := json.Marshal(s.order(context.Background(), &call{v: v, peer: peer}, o, false))
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", o.ID, err)
+	}
+	return data, nil
 }

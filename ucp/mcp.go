@@ -153,7 +153,7 @@ func (s *Server) tool(w http.ResponseWriter, r *http.Request, v protocol.Version
 		}
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(out) //nolint:gosec // JSON, and said to be that
+	_, _ = w.Write(out)
 	return op.name, status
 }
 
@@ -225,5 +225,5 @@ func reply(w http.ResponseWriter, status int, id json.RawMessage, result any, fa
 		status, body = http.StatusInternalServerError, []byte(`{"jsonrpc":"2.0","id":null,"error":{"code":`+strconv.Itoa(rpcInternal)+`,"message":"The answer could not be written."}}`)
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) //nolint:gosec // JSON, and said to be that
+	_, _ = w.Write(body)
 }

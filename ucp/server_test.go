@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -130,7 +131,7 @@ func newShop(t testing.TB, change ...func(*ucp.Config)) *shop {
 	service, err := checkout.New(checkout.Config{
 		Store: sh.store, Shop: func() *checkout.Shop { return goods }, Payments: pays, Tenant: "shop.example.com",
 		Build: func(o checkout.Order) (*checkout.Delivery, error) {
-			body, err := json.Marshal(server.EncodeOrder(protocol.Version(o.Platform.Version), o))
+			body, err := server.EncodeOrder(protocol.Version(o.Platform.Version), o)
 			return &checkout.Delivery{ID: fmt.Sprintf("whk_%s_%d", o.ID, o.Revision), Order: o.ID, URL: o.Platform.Webhook, Body: body, State: checkout.DeliveryPending, Version: o.Platform.Version}, err
 		},
 	})
@@ -146,7 +147,7 @@ func newShop(t testing.TB, change ...func(*ucp.Config)) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gate, err := agent.New(agent.Config{Directory: dir, Offer: about.Offer(), Keys: []agent.APIKey{key("one", "secret-of-one", agentOf(protocol.Current), agentOf(protocol.V2026_04_08)), key("two", "secret-of-two", agentOf(protocol.Current))}})
+	gate, err := agent.New(agent.Config{Directory: dir, Offer: about.Offer(), Keys: []agent.APIKey{key("one", "secret-of-one", agentOf(protocol.Current), agentOf(protocol.April2026)), key("two", "secret-of-two", agentOf(protocol.Current))}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,9 +286,7 @@ func (c *client) send(method, path, body, key string) got {
 	if key != "" {
 		r.Header.Set("Idempotency-Key", key)
 	}
-	for name, values := range c.header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, c.header)
 	w := httptest.NewRecorder()
 	c.shop.mux.ServeHTTP(w, r)
 	return got{c.t, w.Code, w.Header(), w.Body.Bytes(), nil}
@@ -309,9 +308,7 @@ func (c *client) call(tool, id, body, key string) got {
 	r := httptest.NewRequest(http.MethodPost, profile.Endpoint(c.v)+"/mcp", bytes.NewReader(data))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json")
-	for name, values := range c.header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, c.header)
 	w := httptest.NewRecorder()
 	c.shop.mux.ServeHTTP(w, r)
 	var doc struct {
@@ -595,7 +592,7 @@ func TestWhoCalls(t *testing.T) {
 		"no agent":          {"-", "catalog/search", nil, "POST", "{}", 400, "invalid_profile_url"},
 		"an unknown one":    {"https://evil.example/p", "catalog/search", nil, "POST", "{}", 403, "profile_not_trusted"},
 		"another version":   {"https://agent.example/old", "catalog/search", nil, "POST", "{}", 422, "version_unsupported"},
-		"the leaf's":        {agentOf(protocol.V2026_04_08), "catalog/search", nil, "POST", "{}", 422, "version_unsupported"},
+		"the leaf's":        {agentOf(protocol.April2026), "catalog/search", nil, "POST", "{}", 422, "version_unsupported"},
 		"nothing in common": {"https://agent.example/none", "catalog/search", nil, "POST", "{}", 200, ""},
 		"a wrong key":       {agentOf(protocol.Current), "catalog/search", http.Header{"X-Api-Key": {"x"}}, "POST", "{}", 401, "unauthorized"},
 		"another's profile": {agentOf(protocol.Current) + "/plain", "catalog/search", http.Header{"X-Api-Key": {"secret-of-one"}}, "POST", "{}", 403, "forbidden"},

@@ -83,7 +83,7 @@ func ParseProfile(data []byte) (Profile, error) {
 	}
 	p := Profile{Version: protocol.Version(doc.UCP.Version), Capabilities: map[string][]Entry{}}
 	list := doc.Keys
-	if p.Version < protocol.V2026_08_25 {
+	if p.Version < protocol.August2026 {
 		list = doc.SigningKeys
 	}
 	var err error
@@ -124,7 +124,7 @@ func (p Profile) entry(name string, raw json.RawMessage) (e Entry, hook string, 
 	if json.Unmarshal(raw, &in) != nil || !dated.MatchString(in.Version) {
 		return e, "", false
 	}
-	current := p.Version >= protocol.V2026_08_25
+	current := p.Version >= protocol.August2026
 	switch {
 	case current && strings.HasPrefix(name, "dev.ucp.") && in.Version != string(p.Version):
 		return e, "", false // a release is one snapshot

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -29,7 +30,6 @@ type Config struct {
 	Permalink string
 	// Receipt is the name of the receipt extension, with its documents; empty is none.
 	Receipt, ReceiptSpec, ReceiptSchema string
-	Now                                 func() time.Time
 }
 
 // Endpoint is the path of a version's REST binding, and that of its MCP binding with
@@ -121,10 +121,6 @@ func (c Config) Document(v protocol.Version) ([]byte, error) {
 	if c.Origin == "" {
 		return nil, errors.New("profile: Config.Origin is required")
 	}
-	now := time.Now
-	if c.Now != nil {
-		now = c.Now
-	}
 	base := published + string(v)
 	service := func(transport, endpoint, schema string) object {
 		return object{
@@ -138,7 +134,7 @@ func (c Config) Document(v protocol.Version) ([]byte, error) {
 	}
 	handlers := map[string][]protocol.Declaration{}
 	for _, h := range c.Handlers {
-		if d, ok := h.Declare(v, nil, now()); ok {
+		if d, ok := h.Declare(v, nil, time.Time{}); ok { // it is the same at any time
 			handlers[h.Name()] = append(handlers[h.Name()], d)
 		}
 	}
@@ -191,9 +187,7 @@ func Serve(body []byte) *Handler {
 // ServeHTTP implements [http.Handler].
 func (s *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	for name, values := range s.head {
-		h[name] = values // shared, and only read
-	}
+	maps.Copy(h, s.head) // the values are shared, and only read
 	switch {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		h.Set("Allow", "GET, HEAD")

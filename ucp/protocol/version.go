@@ -6,13 +6,13 @@ type Version string
 // Releases that are served. Current is at /.well-known/ucp, the others through its
 // supported_versions.
 const (
-	V2026_08_25 Version = "2026-08-25"
-	V2026_04_08 Version = "2026-04-08"
-	Current             = V2026_08_25
+	August2026 Version = "2026-08-25"
+	April2026 Version = "2026-04-08"
+	Current             = August2026
 )
 
 // Versions lists what is served, the current one first.
-func Versions() []Version { return []Version{V2026_08_25, V2026_04_08} }
+func Versions() []Version { return []Version{August2026, April2026} }
 
 // Names of capabilities and extensions.
 const (

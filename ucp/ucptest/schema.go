@@ -137,7 +137,7 @@ func (s *Schemas) Valid(t testing.TB, kind string, data []byte) {
 		t.Fatalf("no kind %q", kind)
 	}
 	for _, file := range list {
-		if s.v == protocol.V2026_04_08 {
+		if s.v == protocol.April2026 {
 			file = strings.Replace(file, "common/types/error_response.json", "shopping/types/error_response.json", 1)
 			if strings.HasPrefix(file, "profile.json") {
 				file = "discovery/" + file

@@ -93,7 +93,7 @@ func brands(v protocol.Version, names []string) (json.RawMessage, error) {
 		return nil, nil
 	}
 	var doc any = map[string]any{"properties": map[string]any{"brand": map[string]any{"enum": names}}}
-	if v == protocol.V2026_04_08 {
+	if v == protocol.April2026 {
 		doc = map[string]any{"brands": names}
 	}
 	return json.Marshal(doc) //nolint:wrapcheck // named by the caller

@@ -53,8 +53,8 @@ func handler(t *testing.T, change ...func(*stripe.Config)) *stripe.Handler {
 func TestDeclare(t *testing.T) {
 	h := handler(t)
 	for v, want := range map[protocol.Version]string{
-		protocol.V2026_08_25: `{"properties":{"brand":{"enum":["visa"]}}}`,
-		protocol.V2026_04_08: `{"brands":["visa"]}`,
+		protocol.August2026: `{"properties":{"brand":{"enum":["visa"]}}}`,
+		protocol.April2026: `{"brands":["visa"]}`,
 	} {
 		d, ok := h.Declare(v, nil, now)
 		text, err := json.Marshal(d)
