@@ -87,6 +87,13 @@ func NewKey(private crypto.Signer, id string, created time.Time) (Key, error) {
 	return k, nil
 }
 
+// Signer is the private half of a signing key, for what else is signed in the issuer's
+// name; nil of other keys.
+func (k Key) Signer() crypto.Signer { return k.private }
+
+// Public is the public half.
+func (k Key) Public() crypto.PublicKey { return k.public }
+
 // publicKey makes a verifying key without an end.
 func publicKey(public crypto.PublicKey, id string) (Key, error) {
 	k := Key{ID: id, Status: Verifying, public: public}

@@ -72,6 +72,10 @@ func (s *server) public() http.Handler {
 	h := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// By what was sent, so that no spelling of a priced path gets here.
 		path, _, _ := strings.Cut(r.RequestURI, "?")
+		if s.shop != nil && shopPath(path) {
+			s.shop.mux.ServeHTTP(steady{w, s.cfg.Limits.WriteStall}, r)
+			return
+		}
 		if exact[path] || below(path, "/payments/") || below(path, "/webhooks/") || below(path, "/x402/") {
 			own.ServeHTTP(steady{w, s.cfg.Limits.WriteStall}, r)
 			return
@@ -86,6 +90,11 @@ func (s *server) public() http.Handler {
 		h = behindProxy(h, s.cfg.TrustedProxies)
 	}
 	return h
+}
+
+// shopPath reports whether a path is one of a shop's.
+func shopPath(path string) bool {
+	return path == "/.well-known/ucp" || strings.HasPrefix(path, "/.well-known/ucp/") || strings.HasPrefix(path, "/ucp/") || strings.HasPrefix(path, "/shop/")
 }
 
 // below reports whether path is one segment under prefix.

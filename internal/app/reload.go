@@ -44,7 +44,20 @@ func (s *server) reload(ctx context.Context) error {
 	}
 	s.parts.ring.Replace(ps.ring)
 	s.current.Store(snap)
+	if s.shop != nil {
+		return s.shop.reload(ctx, ps)
+	}
 	return nil
+}
+
+// fixedShop is what a reload leaves as it was: all but the catalog and the keys.
+func fixedShop(c *config.Shop) *config.Shop {
+	if c == nil {
+		return nil
+	}
+	fixed := *c
+	fixed.Catalog, fixed.Settings, fixed.Currency, fixed.Keys = "", "", "", ""
+	return &fixed
 }
 
 // readCertificate takes the files' certificate for the handshakes from now on.
@@ -85,6 +98,7 @@ func (s *server) needsRestart(next *config.Config) []string {
 		{"limits", was.Limits, next.Limits},
 		{"log", was.Log, next.Log},
 		{"traces", was.Traces, next.Traces},
+		{"shop", fixedShop(was.Shop), fixedShop(next.Shop)},
 	} {
 		if !reflect.DeepEqual(f.was, f.next) {
 			held = append(held, f.name)

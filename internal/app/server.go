@@ -50,9 +50,11 @@ type server struct {
 	transfers *stripe.Deliverer
 	// facilitator settles for servers of others; nil when there are none.
 	facilitator http.Handler
-	desk        receipts.Desk
-	revoked     receipts.RevocationList
-	telemetry   *observers
+	// shop sells over UCP; nil when there is none.
+	shop      *front
+	desk      receipts.Desk
+	revoked   receipts.RevocationList
+	telemetry *observers
 
 	// current is swapped as a whole by a reload; a request sees one of them.
 	current   atomic.Pointer[snapshot]
@@ -129,6 +131,9 @@ func (s *server) open(ctx context.Context, now func() time.Time) error {
 		return err //nolint:wrapcheck // it names the field
 	}
 	if s.facilitator, err = s.newFacilitator(now); err != nil {
+		return err
+	}
+	if err = s.openShop(ctx, now, testhook.Point()); err != nil {
 		return err
 	}
 	asked, cancel := context.WithTimeout(ctx, askBeforeReady)
@@ -268,8 +273,15 @@ func (s *server) run(ctx context.Context, ready func()) error {
 	}
 	// Recovery comes first: nobody is asked to pay before it is known what is owed.
 	first, cancel := context.WithTimeout(ctx, recoverBeforeReady)
+	if s.shop != nil {
+		// Orders that are stored keep their payments from being returned as undelivered.
+		s.shop.recover(first)
+	}
 	if n, err := s.processor.Recover(first, true); err != nil || n > 0 {
 		s.env.logger.InfoContext(ctx, "recovery before start", "moved", n, "err", err)
+	}
+	if s.shop != nil {
+		s.shop.recover(first)
 	}
 	cancel()
 	revoked, err := s.followRevocations(ctx, 0)
@@ -287,6 +299,9 @@ func (s *server) run(ctx context.Context, ready func()) error {
 	wg.Go(func() { s.processor.Run(background, 0) })
 	wg.Go(func() { s.watchRevocations(background, revoked) })
 	wg.Go(func() { s.watchSupport(background) })
+	if s.shop != nil {
+		wg.Go(func() { s.shop.run(background) })
+	}
 	if s.transfers != nil {
 		wg.Go(func() { s.transfers.Run(background, 0) })
 	}

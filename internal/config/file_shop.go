@@ -16,7 +16,6 @@ type shopFile struct {
 	Platforms platformsFile    `yaml:"platforms"`
 	Handlers  handlersFile     `yaml:"handlers"`
 	Rates     *ratesFile       `yaml:"rates"`
-	Continue  []string         `yaml:"continue_to" type:"list of origins" doc:"Origins that a permalink may lead on to, besides our own."`
 }
 
 type shopClientFile struct {

@@ -29,8 +29,6 @@ type Shop struct {
 	Platforms Platforms
 	Handlers  Handlers
 	Rates     *Rates
-	// Continue are origins.
-	Continue []string
 }
 
 // ShopClient is an agent with an API key.
@@ -123,16 +121,6 @@ func (c *checker) shop() {
 	c.platforms(&in.Platforms, out)
 	c.handlers(&in.Handlers, out)
 	c.rates(in.Rates, out)
-	for i, text := range in.Continue {
-		path := item("shop.continue_to", i)
-		if u, ok := c.webURL(path, text); ok {
-			if u.Path != "" && u.Path != "/" || u.RawQuery != "" {
-				c.fault(path, "is not an origin; write https://host without a path")
-				continue
-			}
-			out.Continue = append(out.Continue, u.Scheme+"://"+u.Host)
-		}
-	}
 	if len(c.out.Methods.Names()) == 0 && !c.has("methods.stripe") && !c.has("methods.facilitator") {
 		c.fault("methods", "is missing, so that nothing can be paid; set up methods.stripe or methods.facilitator")
 	}
