@@ -46,6 +46,8 @@ type Store interface {
 	// after now, oldest first, no two of one order: a platform hears of an order in
 	// order.
 	DueDeliveries(ctx context.Context, now time.Time, limit int) ([]Delivery, error)
+	// Delivery returns one by its id, or [ErrNotFound].
+	Delivery(ctx context.Context, id string) (Delivery, error)
 	// SaveDelivery replaces Attempts, Next, State and Note of a delivery by its id, or
 	// returns ErrNotFound.
 	SaveDelivery(ctx context.Context, d Delivery) error

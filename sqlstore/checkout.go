@@ -56,6 +56,7 @@ const (
 	order by position limit $2`
 	selectDeliveries = `select ` + deliveryColumns + ` from order_deliveries where ($1 = '' or state = $1)
 	and ($2 = '' or position < (select position from order_deliveries where id = $2)) order by position desc limit $3`
+	selectDelivery = `select ` + deliveryColumns + ` from order_deliveries where id = $1`
 	dropDeliveries = `update order_deliveries set body = x'', note = case state when 'pending' then 'erased' else note end,
 	state = case state when 'pending' then 'dead' else state end where order_id = $1`
 
@@ -341,6 +342,18 @@ func (c Checkout) Orders(ctx context.Context, after string, limit int) ([]checko
 // DueDeliveries implements [checkout.Store].
 func (c Checkout) DueDeliveries(ctx context.Context, now time.Time, limit int) ([]checkout.Delivery, error) {
 	return list(ctx, c.s.db, scanDelivery, selectNext, millis(now), int64(limit))
+}
+
+// Delivery implements [checkout.Store].
+func (c Checkout) Delivery(ctx context.Context, id string) (checkout.Delivery, error) {
+	found, err := list(ctx, c.s.db, scanDelivery, selectDelivery, id)
+	if err == nil && len(found) == 0 {
+		err = checkout.ErrNotFound
+	}
+	if err != nil {
+		return checkout.Delivery{}, err
+	}
+	return found[0], nil
 }
 
 // SaveDelivery implements [checkout.Store].

@@ -336,6 +336,19 @@ func (m *Memory) DueDeliveries(ctx context.Context, now time.Time, limit int) ([
 	return out, nil
 }
 
+// Delivery implements [checkout.Store].
+func (m *Memory) Delivery(ctx context.Context, id string) (checkout.Delivery, error) {
+	leave, err := m.enter(ctx, "Delivery")
+	if err != nil {
+		return checkout.Delivery{}, err
+	}
+	defer leave()
+	if i := slices.IndexFunc(m.deliveries, func(d checkout.Delivery) bool { return d.ID == id }); i >= 0 {
+		return copied(m.deliveries[i]), nil
+	}
+	return checkout.Delivery{}, checkout.ErrNotFound
+}
+
 // SaveDelivery implements [checkout.Store].
 func (m *Memory) SaveDelivery(ctx context.Context, d checkout.Delivery) error {
 	leave, err := m.enter(ctx, "SaveDelivery")

@@ -424,6 +424,11 @@ func deliveries(t *testing.T, s Both) {
 		t.Error(got)
 	}
 	want(t, s.SaveDelivery(ctx, *Delivery("whk_9", "ord_0")), checkout.ErrNotFound)
+	one, err := s.Delivery(ctx, "whk_0_1")
+	must(t, err)
+	equal(t, *d, one)
+	_, err = s.Delivery(ctx, "whk_9")
+	want(t, err, checkout.ErrNotFound)
 	sent, err := s.Deliveries(ctx, checkout.DeliverySent, "", 10)
 	must(t, err)
 	if len(sent) != 1 || sent[0].ID != "whk_0_1" {

@@ -37,6 +37,8 @@ type operator struct {
 	reconciler *reconciler
 	// transfers is nil when no stablecoins are paid to the processor.
 	transfers *stripe.Deliverer
+	// shop is nil when nothing is sold over UCP.
+	shop *front
 	// listen is where the listener is, for the names it answers to.
 	listen string
 }
@@ -50,6 +52,11 @@ func (o *operator) handler() http.Handler {
 	mux.HandleFunc("POST /admin/payments/{id}/decide", o.decide)
 	mux.HandleFunc("GET /admin/transfers", o.listTransfers)
 	mux.HandleFunc("POST /admin/transfers/{id}/{act}", o.moveTransfer)
+	mux.HandleFunc("GET /admin/orders", o.listOrders)
+	mux.HandleFunc("GET /admin/orders/{id}", o.showOrder)
+	mux.HandleFunc("POST /admin/orders/{id}/{act}", o.changeOrder)
+	mux.HandleFunc("GET /admin/deliveries", o.listDeliveries)
+	mux.HandleFunc("POST /admin/deliveries/{id}/resend", o.resendDelivery)
 	mux.HandleFunc("GET /admin/ledger/verify", o.verify)
 	mux.HandleFunc("POST /admin/settlement/pause", o.pause)
 	mux.HandleFunc("POST /admin/settlement/resume", o.resume)

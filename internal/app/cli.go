@@ -55,6 +55,7 @@ type commands struct {
 	Demo      demoCmd      `cmd:"" help:"Watch an agent pay for a request, offline."`
 	Sandbox   sandboxCmd   `cmd:"" help:"Run stand-ins of the processor and the Link wallet. No money moves."`
 	Pay       payCmd       `cmd:"" help:"Request a URL and pay for it from a wallet, under a spending policy."`
+	Shop      shopCmd      `cmd:"" help:"Buy from a shop over UCP: discover, search, buy, follow an order."`
 	Wallet    walletCmd    `cmd:"" help:"Connect a wallet; list, approve and deny its spend requests."`
 	Receipt   receiptCmd   `cmd:"" help:"Verify or show a receipt, offline."`
 	Keys      keysCmd      `cmd:"" help:"Create, list, rotate and revoke keys."`
@@ -62,6 +63,8 @@ type commands struct {
 	Refund    refundCmd    `cmd:"" help:"Return a settled payment to its payer."`
 	Ledger    ledgerCmd    `cmd:"" help:"Prove the books."`
 	Settle    settleCmd    `cmd:"" help:"Pause or resume settlement."`
+	Orders    ordersCmd    `cmd:"" help:"List and show orders; ship, erase, and tell their platforms again."`
+	Catalog   catalogCmd   `cmd:"" help:"Check a catalog, or write one of the products at the processor."`
 	Transfers transfersCmd `cmd:"" help:"Stablecoins in the processor's books: how far they follow, and what was given up."`
 	Reconcile reconcileCmd `cmd:"" help:"Compare the books with the processor's charges."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`

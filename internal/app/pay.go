@@ -19,16 +19,9 @@ import (
 	"paywall/x402/evm"
 )
 
-type payCmd struct {
+// payCmdWallet is which wallet pays, and under which policy.
+type payCmdWallet struct {
 	purse
-
-	URL     string   `arg:"" help:"What to request."`
-	Request string   `short:"X" help:"The HTTP method; POST when there is a body, GET otherwise."`
-	Header  []string `short:"H" sep:"none" help:"A header field, \"Name: value\". May be repeated."`
-	Data    string   `short:"d" help:"The body; @FILE reads it from a file, @- from standard input."`
-	Output  string   `short:"o" help:"Write the answer's body to this file." type:"path"`
-	Include bool     `short:"i" help:"Print the answer's head, too."`
-	Receipt string   `help:"Write the signed receipt to this file." type:"path"`
 
 	Max    string   `help:"The most that this payment may cost." default:"5.00 USD"`
 	MaxDay string   `help:"The most that all payments of 24 hours may cost." default:"20.00 USD"`
@@ -43,9 +36,22 @@ type payCmd struct {
 	Network  []string `help:"A network that --wallet key pays on, as eip155:8453. Without one, test networks alone. May be repeated."`
 
 	Processor string `help:"Origin of the processor for --wallet processor; the sandbox's, for instance." env:"PAYWALL_PROCESSOR"`
-	DryRun    bool   `help:"Show what would be paid, and pay nothing."`
-	Forget    bool   `help:"Give up an earlier payment of this request whose outcome is unknown; it may have been charged."`
-	JSON      bool   `help:"Print one JSON object with the answer and what it cost."`
+}
+
+type payCmd struct {
+	payCmdWallet
+
+	URL     string   `arg:"" help:"What to request."`
+	Request string   `short:"X" help:"The HTTP method; POST when there is a body, GET otherwise."`
+	Header  []string `short:"H" sep:"none" help:"A header field, \"Name: value\". May be repeated."`
+	Data    string   `short:"d" help:"The body; @FILE reads it from a file, @- from standard input."`
+	Output  string   `short:"o" help:"Write the answer's body to this file." type:"path"`
+	Include bool     `short:"i" help:"Print the answer's head, too."`
+	Receipt string   `help:"Write the signed receipt to this file." type:"path"`
+
+	DryRun bool `help:"Show what would be paid, and pay nothing."`
+	Forget bool `help:"Give up an earlier payment of this request whose outcome is unknown; it may have been charged."`
+	JSON   bool `help:"Print one JSON object with the answer and what it cost."`
 }
 
 // Run requests, pays, and prints the answer.
@@ -178,7 +184,7 @@ func (c *payCmd) request(ctx context.Context, p *Process) (*http.Request, error)
 	return req, nil
 }
 
-func (c *payCmd) policy() (wallet.Policy, error) {
+func (c *payCmdWallet) policy() (wallet.Policy, error) {
 	per, err := money.ParsePrice(c.Max)
 	if err != nil {
 		return wallet.Policy{}, exitWith(exitUsage, fmt.Errorf(`--max: want an amount such as "5.00 USD": %w`, err))
@@ -194,7 +200,7 @@ func (c *payCmd) policy() (wallet.Policy, error) {
 	return policy, nil
 }
 
-func (c *payCmd) transport(p *Process) (*wallet.Transport, error) {
+func (c *payCmdWallet) transport(p *Process) (*wallet.Transport, error) {
 	policy, err := c.policy()
 	if err != nil {
 		return nil, err
@@ -239,7 +245,7 @@ func (c *payCmd) transport(p *Process) (*wallet.Transport, error) {
 }
 
 // keyWallet opens the key that stablecoins are paid from.
-func (c *payCmd) keyWallet(p *Process) (*wallet.KeyWallet, error) {
+func (c *payCmdWallet) keyWallet(p *Process) (*wallet.KeyWallet, error) {
 	text, _ := p.Getenv("PAYWALL_PAYER_KEY")
 	if c.KeyFile != "" {
 		data, err := os.ReadFile(c.KeyFile)
@@ -272,7 +278,7 @@ func showRequest(p *Process, s wallet.SpendRequest) {
 }
 
 // ask puts a payment to whoever sits at the terminal.
-func (c *payCmd) ask(p *Process) func(context.Context, wallet.Ask) (bool, error) {
+func (c *payCmdWallet) ask(p *Process) func(context.Context, wallet.Ask) (bool, error) {
 	return func(_ context.Context, a wallet.Ask) (bool, error) {
 		fmt.Fprintf(p.Stderr, "%s %s\ncosts %s: %s\npay? [y/N] ", a.Method, plainText(a.URL), a.Amount, plainText(a.Description))
 		line, err := bufio.NewReader(p.Stdin).ReadString('\n')

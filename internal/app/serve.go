@@ -103,6 +103,13 @@ func banner(ctx context.Context, p *Process, cfg *config.Config, s *server) {
 			fmt.Fprintf(out, "without methods.facilitator.node, a settlement of %s whose answer is lost for good is left to a person\n", f.Name)
 		}
 	}
+	if f := s.shop; f != nil {
+		goods := f.live.Current()
+		fmt.Fprintf(out, "shop: %d products in %s at %s/.well-known/ucp, for agents of UCP\n", len(goods.Products), goods.Currency, cfg.PublicURL)
+		if f.cfg.Authority == "" {
+			fmt.Fprintln(out, "without shop.authority, orders are paid by tokens alone and open no routes over the wire: our own handlers have no name")
+		}
+	}
 	if s.transfers != nil {
 		fmt.Fprintln(out, "stablecoins are entered in the processor's books (paywall transfers list)")
 	}
@@ -127,7 +134,7 @@ type checkCmd struct {
 }
 
 // Run compiles the file as serve would, and opens nothing.
-func (c *checkCmd) Run(p *Process) error {
+func (c *checkCmd) Run(ctx context.Context, p *Process) error {
 	cfg, err := config.Load(c.Config, p.Getenv)
 	if err != nil {
 		return c.failed(p, err)
@@ -135,6 +142,9 @@ func (c *checkCmd) Run(p *Process) error {
 	ps, err := assemble(cfg, hooks{})
 	if err == nil {
 		_, err = ps.upstreams(environment{})
+	}
+	if err == nil && cfg.Shop != nil && cfg.Shop.Catalog != "" {
+		_, err = loadCatalog(ps)(ctx)
 	}
 	if err != nil {
 		return c.failed(p, err)

@@ -431,7 +431,7 @@ func (s *server) ready() (bool, map[string]string) {
 func (s *server) operator() *operator {
 	o := &operator{
 		processor: s.processor, store: s.store, reload: s.reload, now: testhook.Now(),
-		metrics: s.telemetry.metricsHandler(), ready: s.ready, logger: s.env.logger, listen: s.cfg.Admin.Listen,
+		metrics: s.telemetry.metricsHandler(), ready: s.ready, logger: s.env.logger, listen: s.cfg.Admin.Listen, shop: s.shop,
 	}
 	if s.transfers != nil {
 		o.transfers = s.transfers

@@ -82,7 +82,7 @@ func (s *server) openShop(ctx context.Context, now func() time.Time, point func(
 	if f.buckets, err = newBuckets(float64(s.cfg.Limits.ChallengesPerSecond), s.cfg.Limits.Burst, now); err != nil {
 		return err
 	}
-	if err = f.openService(point); err != nil {
+	if err = f.openService(point); err != nil { //nolint:contextcheck // what it makes is called with contexts of their own
 		return err
 	}
 	if err = f.openWire(); err != nil {
@@ -98,12 +98,7 @@ func (s *server) openShop(ctx context.Context, now func() time.Time, point func(
 // loadCatalog is how the catalog of a configuration is read.
 func loadCatalog(ps *parts) func(context.Context) (*checkout.Shop, error) {
 	cfg := ps.cfg
-	o := catalog.Options{Currency: cfg.Shop.Currency, RoutePrice: func(route string) (money.Amount, bool) { return routePrice(cfg, route) }}
-	for _, r := range cfg.Routes {
-		if !r.Free {
-			o.Routes = append(o.Routes, r.ID)
-		}
-	}
+	o := catalogOptions(cfg)
 	return func(ctx context.Context) (*checkout.Shop, error) {
 		o := o
 		if cfg.Shop.Settings != "" {
@@ -122,6 +117,20 @@ func loadCatalog(ps *parts) func(context.Context) (*checkout.Shop, error) {
 		}
 		return catalog.FromStripe(products, o) //nolint:wrapcheck // it names the product
 	}
+}
+
+// catalogOptions are what a catalog can refer to.
+func catalogOptions(cfg *config.Config) catalog.Options {
+	o := catalog.Options{RoutePrice: func(route string) (money.Amount, bool) { return routePrice(cfg, route) }}
+	if cfg.Shop != nil {
+		o.Currency = cfg.Shop.Currency
+	}
+	for _, r := range cfg.Routes {
+		if !r.Free {
+			o.Routes = append(o.Routes, r.ID)
+		}
+	}
+	return o
 }
 
 // routePrice is the one price of a route.
@@ -161,17 +170,24 @@ func (f *front) signer() (httpsig.Signer, error) {
 func (f *front) published() ([]httpsig.JWK, error) {
 	var list []httpsig.JWK
 	for _, k := range f.ring.Keys() {
-		pub, ok := k.Public().(*ecdsa.PublicKey)
-		if !ok || k.Status == receipts.Revoked || !k.NotAfter.IsZero() && !f.now().Before(k.NotAfter) {
+		if k.Algorithm != receipts.ES256 || k.Status == receipts.Revoked || !k.NotAfter.IsZero() && !f.now().Before(k.NotAfter) {
 			continue
 		}
-		jwk, err := httpsig.Public(k.ID, pub)
+		jwk, err := publicJWK(k)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // it says what it wants
+			return nil, err
 		}
 		list = append(list, jwk)
 	}
 	return list, nil
+}
+
+func publicJWK(k receipts.Key) (httpsig.JWK, error) {
+	pub, ok := k.Public().(*ecdsa.PublicKey)
+	if !ok {
+		return httpsig.JWK{}, errors.New("the key is not on P-256")
+	}
+	return httpsig.Public(k.ID, pub) //nolint:wrapcheck // it says what it wants
 }
 
 func (f *front) openService(point func(string)) error {

@@ -37,7 +37,7 @@ var house = []houseRule{
 	{"methods/...", []string{"payment", "money"}},
 	{"pricing/...", []string{"payment", "money"}},
 	{"sqlstore/...", []string{"payment", "checkout", "money"}},
-	{"checkout/...", []string{"payment", "money"}},
+	{"checkout/...", []string{"checkout", "payment", "money"}},
 
 	// Wire packages never import each other; a name followed by its own name is
 	// a folder below it that speaks for it.

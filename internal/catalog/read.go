@@ -139,7 +139,7 @@ func (r *reader) shop(data []byte) (*checkout.Shop, error) {
 
 // faults puts what a shop refuses where it stands in the file.
 func (r *reader) faults(err error) {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the list itself is meant
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, one := range joined.Unwrap() {
 			r.faults(one)
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -162,6 +163,16 @@ func (c Checkout) Amount() string {
 	a, err := c.amount()
 	if err != nil {
 		return ""
+	}
+	return a.String()
+}
+
+// Price is an amount of a currency, for people.
+func Price(units int64, currency string) string {
+	scale, known := money.Exponent(currency)
+	a, err := money.New(units, currency, scale)
+	if !known || err != nil {
+		return strconv.FormatInt(units, 10) + " of " + currency
 	}
 	return a.String()
 }

@@ -32,8 +32,9 @@ func knownCurrency(c string) bool {
 	return ok || slices.Contains(zeroDecimal, c) || slices.Contains(threeDecimal, c) || slices.Contains(otherCurrencies, c)
 }
 
-// currency reads a currency of three letters, in either case.
-func (p params) currency(name string) string {
+// currency reads the currency of three letters, in either case.
+func (p params) currency() string {
+	const name = "currency"
 	v := strings.ToLower(p.str(name))
 	if v == "" {
 		p.missing(name)

@@ -214,7 +214,7 @@ func (s *Server) createIntent(c *call) (object, error) {
 	if i.amount, ok = c.integer("amount", 0); !ok {
 		c.missing("amount")
 	}
-	i.currency = c.currency("currency")
+	i.currency = c.currency()
 	i.capture = "automatic_async"
 	if v := c.one("capture_method", "automatic", "automatic_async", "manual"); v != "" {
 		i.capture = v
@@ -430,7 +430,7 @@ func (s *Server) updateIntent(c *call) (object, error) {
 		changed.amount = n
 	}
 	if c.has("currency") {
-		changed.currency = c.currency("currency")
+		changed.currency = c.currency()
 	}
 	from := readSource(c)
 	readIntent(c, &changed)

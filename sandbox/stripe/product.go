@@ -124,7 +124,7 @@ func (p *price) render() object {
 }
 
 func (s *Server) createPrice(c *call) (object, error) {
-	p := &price{created: c.now, active: true, product: c.need("product"), currency: c.currency("currency"), nickname: c.str("nickname")}
+	p := &price{created: c.now, active: true, product: c.need("product"), currency: c.currency(), nickname: c.str("nickname")}
 	var ok bool
 	if p.amount, ok = c.integer("unit_amount", 0); !ok {
 		c.missing("unit_amount")

@@ -96,7 +96,7 @@ type grant struct {
 func readGrant(c *call) grant {
 	g := grant{method: c.need("payment_method"), metadata: c.metadata("shared_metadata", nil)}
 	limits := c.group("usage_limits")
-	g.currency = limits.currency("currency")
+	g.currency = limits.currency()
 	var ok bool
 	if g.max, ok = limits.integer("max_amount", 1); !ok {
 		limits.missing("max_amount")

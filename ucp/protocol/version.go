@@ -7,8 +7,8 @@ type Version string
 // supported_versions.
 const (
 	August2026 Version = "2026-08-25"
-	April2026 Version = "2026-04-08"
-	Current             = August2026
+	April2026  Version = "2026-04-08"
+	Current            = August2026
 )
 
 // Versions lists what is served, the current one first.

@@ -69,11 +69,18 @@ func page(c *command) string {
 }
 
 func (a *argument) usage() string {
-	if a.optional {
-		return "[<" + a.name + ">]"
+	name := "<" + a.name + ">"
+	if a.many() {
+		name += " ..."
 	}
-	return "<" + a.name + ">"
+	if a.optional {
+		return "[" + name + "]"
+	}
+	return name
 }
+
+// many reports whether the argument is a list.
+func (a *argument) many() bool { return a.target.Kind() == reflect.Slice }
 
 func (f *flag) usage() string {
 	switch {

@@ -163,6 +163,9 @@ func (r *reader) word(text string) error {
 			return nil
 		}
 	}
+	if n := len(r.at.args); n > 0 && r.given == n && r.at.args[n-1].many() {
+		r.given-- // the last one takes all that is left
+	}
 	if r.given == len(r.at.args) {
 		return fmt.Errorf("unexpected argument %s%s", text, meant(text, names(r.at.subs)))
 	}

@@ -54,7 +54,7 @@ func TestDeclare(t *testing.T) {
 	h := handler(t)
 	for v, want := range map[protocol.Version]string{
 		protocol.August2026: `{"properties":{"brand":{"enum":["visa"]}}}`,
-		protocol.April2026: `{"brands":["visa"]}`,
+		protocol.April2026:  `{"brands":["visa"]}`,
 	} {
 		d, ok := h.Declare(v, nil, now)
 		text, err := json.Marshal(d)
