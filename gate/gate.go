@@ -30,6 +30,9 @@ type Config struct {
 	Receipts payment.Receipts
 	// Keys, if set, keeps Idempotency-Key values across restarts.
 	Keys Keys
+	// Service, if set, is the URL of a document on what else is for sale here. Every 402
+	// names it in a Link field of the relation service-desc (RFC 8631).
+	Service string
 
 	Limits Limits
 	// Client is the address that limits count for; nil is the connection's.
@@ -95,6 +98,7 @@ type Gate struct {
 	stash   *stash
 	flights flights
 	firsts  firsts
+	service []string  // of Config.Service
 	pointed bool      // a test stops the process at points
 	spare   sync.Pool // of *exchange
 }
@@ -138,6 +142,12 @@ func New(cfg Config) (*Gate, error) {
 		g.local = g.local || loopbackName(host)
 	}
 	g.now = time.Now
+	if cfg.Service != "" {
+		if strings.ContainsAny(cfg.Service, "<>\" \r\n") {
+			return nil, fmt.Errorf("gate: Config.Service %q is not a URL", cfg.Service)
+		}
+		g.service = []string{"<" + cfg.Service + `>; rel="service-desc"`}
+	}
 	var err error
 	if g.limits, err = newLimiters(cfg.Limits, cfg.Now); err != nil {
 		return nil, err

@@ -613,3 +613,26 @@ func TestProblemTable(t *testing.T) {
 		})
 	}
 }
+
+// TestService shows that a 402 names what else is for sale, and that nothing else does.
+func TestService(t *testing.T) {
+	const where = "https://api.example.com/.well-known/ucp"
+	var kept gate.Config
+	h := newHouse(t, func(gc *gate.Config, _ *payment.Config) {
+		gc.Service = where
+		kept = *gc
+	})
+	router := h.router(map[string]string{"GET /report": "1.00 USD", "GET /health": ""})
+	for path, want := range map[string]string{"/report": "<" + where + `>; rel="service-desc"`, "/health": ""} {
+		if w := do(router, request(t, "GET", path, "")); w.Header().Get("Link") != want {
+			t.Errorf("%s: %d, Link %q, want %q", path, w.Code, w.Header().Get("Link"), want)
+		}
+	}
+	if w := do(router, h.paid(router, "GET", "/report", "")); w.Code != 200 || w.Header().Get("Link") != "" {
+		t.Errorf("paid: %d, Link %q", w.Code, w.Header().Get("Link"))
+	}
+	kept.Service, kept.Processor = "https://x>", h.processor
+	if _, err := gate.New(kept); err == nil || !strings.Contains(err.Error(), "Service") {
+		t.Errorf("a service that is no URL: %v", err)
+	}
+}

@@ -193,7 +193,7 @@ func setPrivate(h http.Header) {
 // Lists for browsers; no credentials, so any origin may ask.
 const (
 	exposed = "WWW-Authenticate, Payment-Receipt, Paywall-Receipt, Paywall-Payment-Id, Retry-After, " +
-		"PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE"
+		"PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Link"
 	// The last is a field of answers, but clients of x402 send it with their payment.
 	allowed = "Authorization, Payment-Authorization, Accept-Payment, Idempotency-Key, Content-Type, Content-Digest, " +
 		"PAYMENT-SIGNATURE, X-PAYMENT, SIGN-IN-WITH-X, Access-Control-Expose-Headers"

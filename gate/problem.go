@@ -124,6 +124,9 @@ func (x *exchange) writeRefusal(pe *payment.Error, status int) {
 	}
 	x.ev.Status = status
 	asks := status == http.StatusPaymentRequired && x.terms != nil
+	if asks && x.g.service != nil {
+		h["Link"] = x.g.service
+	}
 	if asks && wantsPage(x.r) {
 		x.page(pe)
 		return

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"paywall/money"
 )
 
 // Bounds of the text that goes with a request for approval, in characters. The
@@ -13,18 +15,23 @@ const (
 	maxContext = 800
 )
 
-// explain composes what the person reads who approves. What the seller says is
-// quoted as such, and the price is ours.
+// explain composes what the person reads who approves a request.
 func explain(r *replay, o *candidate, why string) string {
-	var b strings.Builder
 	// The query is left out: it may hold what is nobody's business at the wallet.
-	fmt.Fprintf(&b, "Payment of %s to %s for one request: %s %s.", o.Amount, Clean(r.req.URL.Host, 100),
-		Clean(r.req.Method, 16), Clean(r.req.URL.EscapedPath(), 200))
+	what := fmt.Sprintf("one request: %s %s", Clean(r.req.Method, 16), Clean(r.req.URL.EscapedPath(), 200))
+	return explained(o.Amount, r.req.URL.Host, what, why, o.Description)
+}
+
+// explained composes what the person reads who approves. What the seller says is
+// quoted as such, and the price is ours.
+func explained(amount money.Amount, host, what, why, description string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Payment of %s to %s for %s.", amount, Clean(host, 100), what)
 	if why != "" {
 		fmt.Fprintf(&b, " Purpose: %s.", strings.TrimRight(why, "."))
 	}
-	if o.Description != "" {
-		fmt.Fprintf(&b, " The seller describes it as \"%s\".", strings.ReplaceAll(o.Description, `"`, "'"))
+	if description != "" {
+		fmt.Fprintf(&b, " The seller describes it as \"%s\".", strings.ReplaceAll(description, `"`, "'"))
 	}
 	return longEnough(b.String())
 }

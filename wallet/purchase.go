@@ -7,7 +7,8 @@ import (
 
 // Purchase is a payment that is made elsewhere than in answer to a 402: at a checkout.
 type Purchase struct {
-	// Request is what the wallet is asked for; its Host is who is paid.
+	// Request is what the wallet is asked for; its Host is who is paid. Its Context is
+	// written here, of its Description and [WithPurpose].
 	Request
 	// URL is what the person who approves is shown.
 	URL string
@@ -23,7 +24,8 @@ func (t *Transport) Spend(ctx context.Context, p Purchase) (proof Proof, forget 
 	if t.cfg.Wallet == nil {
 		return Proof{}, nil, &NoOfferError{Offers: []Offer{{Protocol: "ucp", Method: p.Method, Amount: p.Amount, Why: "no wallet for it"}}}
 	}
-	p.Host, p.Test = normalHost(p.Host), t.cfg.Test
+	p.Host, p.Test, p.Description = normalHost(p.Host), t.cfg.Test, Clean(p.Description, 300)
+	p.Context = explained(p.Amount, p.Host, "a purchase from its shop", purpose(ctx), p.Description)
 	if err := t.cfg.Policy.Check(p.Host, p.Method, p.Amount); err != nil {
 		return Proof{}, nil, err
 	}
@@ -67,7 +69,7 @@ func (t *Transport) agreed(ctx context.Context, p Purchase, s Spend) (bool, erro
 	}
 	yes, err := t.cfg.Ask(ctx, Ask{
 		Method: "BUY", URL: Clean(p.URL, 500), Host: p.Host, Amount: p.Amount, NetworkID: p.NetworkID,
-		Description: Clean(p.Description, 300), Purpose: purpose(ctx), Spent: spent,
+		Description: p.Description, Purpose: purpose(ctx), Spent: spent,
 	})
 	if err != nil {
 		return false, fmt.Errorf("ask: %w", err)

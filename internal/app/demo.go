@@ -72,8 +72,11 @@ type demo struct {
 	admin   string
 	play    string
 	api     string
-	stops   []func()
-	ended   chan error
+	person  net.Listener // where the shopping agent has its profile
+	// shopping is set while prices stand until the shop says otherwise.
+	shopping bool
+	stops    []func()
+	ended    chan error
 }
 
 const (
@@ -95,8 +98,11 @@ upstreams:
 routes:
   - {match: "GET /v1/reports/{id}", upstream: api, price: 1.00 USD, description: One market report}
   - {match: "POST /v1/complete", upstream: api, price: 0.75 USD, description: One completion}
-  - {match: "GET /v1/archive/{path...}", upstream: api, price: 3.00 USD, description: A day in the archive, pass: {for: 24h}}
+  - {id: archive, match: "GET /v1/archive/{path...}", upstream: api, price: 3.00 USD, description: A day in the archive, pass: {for: 24h}}
   - {match: "GET /health", upstream: api, free: true}
+shop:
+  catalog: catalog.yaml
+  platforms: {loopback: true}
 log: {level: error}
 service: {title: Demo API, description: Market reports and completions, categories: [data]}
 `
@@ -120,6 +126,8 @@ func startDemo(ctx context.Context, p *Process, dir string) (*demo, error) {
 	d.stops = append(d.stops, d.sandbox.Close)
 	d.host(ports[2], d.sandbox.Handler())
 	d.host(ports[3], d.sampleAPI())
+	d.person = ports[4]
+	d.stops = append(d.stops, func() { _ = d.person.Close() })
 	// The server opens its own two ports.
 	if err := errors.Join(ports[0].Close(), ports[1].Close()); err != nil {
 		return nil, fmt.Errorf("ports: %w", err)
@@ -132,6 +140,9 @@ func startDemo(ctx context.Context, p *Process, dir string) (*demo, error) {
 	file := filepath.Join(dir, "paywall.yaml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, demoConfig, addrs[0], addrs[1], addrs[2], addrs[3]), 0o600); err != nil {
 		return nil, fmt.Errorf("write the configuration: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "catalog.yaml"), []byte(demoCatalog), 0o600); err != nil {
+		return nil, fmt.Errorf("write the catalog: %w", err)
 	}
 	return d, d.serve(ctx, &quiet, file)
 }
@@ -170,11 +181,11 @@ func (d *demo) close() {
 	}
 }
 
-// demoPorts are 4020 to 4023 or, where one is taken, the next that are free.
+// demoPorts are 4020 to 4024 or, where one is taken, the next that are free.
 func demoPorts(ctx context.Context) ([]net.Listener, error) {
 	var ports []net.Listener
 	next := 4020
-	for len(ports) < 4 {
+	for len(ports) < 5 {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", next))
 		if next++; err != nil {
 			if next > 4420 {
@@ -278,7 +289,11 @@ func (d *demo) tell(ctx context.Context) error {
 	if _, err := d.buy(ctx, agent, d.public+"/v1/complete", `{"prompt":"Say something about copper."}`); err != nil {
 		return err
 	}
-	d.chapter(5, "The books")
+	d.chapter(5, "It buys a day in the archive from the seller's shop, over UCP")
+	if err := d.shop(ctx, agent); err != nil {
+		return err
+	}
+	d.chapter(6, "The books")
 	return d.books(ctx)
 }
 
@@ -297,7 +312,9 @@ func (d *demo) agent() (*http.Client, *wallet.LinkClient, error) {
 			d.more("decided at " + s.ApprovalURL)
 			if err := d.sandbox.Wallet().Approve(s.ID); err == nil {
 				d.say("   owner:  approves")
-				d.say("   agent:  asks once more, as the first offer may have run out by now")
+				if !d.shopping {
+					d.say("   agent:  asks once more, as the first offer may have run out by now")
+				}
 			}
 		},
 	})
@@ -463,7 +480,7 @@ func (d *demo) books(ctx context.Context) error {
 		units += tr.Amount().Int64()
 	}
 	d.say("   chain:  %d transfer to the seller, %d.%06d USDC", len(received), units/1e6, units%1e6)
-	if len(report.Breaks) > 0 || report.Payments != 3 || charged != 2 || captured != -revenue || len(received) != 1 || units != coins {
+	if len(report.Breaks) > 0 || report.Payments != 4 || charged != 3 || captured != -revenue || len(received) != 1 || units != coins {
 		return errors.New("ledger, processor and chain disagree")
 	}
 	d.say("   Every charge was delivered once, also the one whose answer was lost.")
@@ -506,6 +523,9 @@ func (d *demo) invite() {
 	d.say("Or pay with a stablecoin, from a key:\n")
 	d.say("   %s keys payer payer.key", self)
 	d.say("   %s pay --wallet key --key-file payer.key %s/v1/reports/7\n", self, d.public)
+	d.say("Buy a day in the archive from the shop:\n")
+	d.say("   %s shop search %s archive", self, d.public)
+	d.say("   %s shop buy %s archive-day --email ada@example.com --country US\n", self, d.public)
 	d.say("Check the books:\n\n   %s ledger verify -c %s", self, filepath.Join(d.dir, "paywall.yaml"))
 }
 

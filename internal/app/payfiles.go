@@ -19,14 +19,8 @@ type files struct {
 func (c *payCmd) files() (files, error) {
 	var out files
 	var err error
-	if c.Receipt != "" {
-		out.receipt, err = os.OpenFile(c.Receipt, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
-		if errors.Is(err, fs.ErrExist) {
-			return files{}, fmt.Errorf("--receipt: %s is there already; name another file", c.Receipt)
-		}
-		if err != nil {
-			return files{}, fmt.Errorf("--receipt: %w", err)
-		}
+	if out.receipt, err = receiptFile(c.Receipt); err != nil {
+		return files{}, err
 	}
 	if c.Output != "" && !c.JSON {
 		_, err = os.Lstat(c.Output)
@@ -37,6 +31,21 @@ func (c *payCmd) files() (files, error) {
 		}
 	}
 	return out, nil
+}
+
+// receiptFile makes the file of a receipt; nil where none is asked for.
+func receiptFile(path string) (*os.File, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // no file is a good answer
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("--receipt: %s is there already; name another file", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--receipt: %w", err)
+	}
+	return f, nil
 }
 
 // discard leaves things as they were before.

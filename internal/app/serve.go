@@ -107,7 +107,7 @@ func banner(ctx context.Context, p *Process, cfg *config.Config, s *server) {
 		goods := f.live.Current()
 		fmt.Fprintf(out, "shop: %d products in %s at %s/.well-known/ucp, for agents of UCP\n", len(goods.Products), goods.Currency, cfg.PublicURL)
 		if f.cfg.Authority == "" {
-			fmt.Fprintln(out, "without shop.authority, orders are paid by tokens alone and open no routes over the wire: our own handlers have no name")
+			fmt.Fprintln(out, "without shop.authority, orders are paid with tokens alone, and their receipts are on their pages: our own handlers and extension have no name")
 		}
 	}
 	if s.transfers != nil {

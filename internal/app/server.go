@@ -26,6 +26,8 @@ import (
 	"paywall/payment"
 	"paywall/receipts"
 	"paywall/sqlstore"
+	"paywall/ucp/profile"
+	"paywall/ucp/protocol"
 	"paywall/x402"
 )
 
@@ -122,8 +124,13 @@ func (s *server) open(ctx context.Context, now func() time.Time) error {
 	if s.desk, err = s.parts.desk(s.store, &s.revoked, now); err != nil {
 		return err
 	}
+	service := ""
+	if cfg.Shop != nil {
+		service = cfg.PublicURL + profile.Path(protocol.Current)
+	}
 	s.gate, err = gate.New(gate.Config{
-		Realm: cfg.Realm, Origin: cfg.PublicURL, Processor: s.processor, Methods: s.parts.rails.Methods, Protocols: s.parts.protocols,
+		Service: service,
+		Realm:   cfg.Realm, Origin: cfg.PublicURL, Processor: s.processor, Methods: s.parts.rails.Methods, Protocols: s.parts.protocols,
 		Receipts: s.desk, Keys: s.store, Limits: limitsOf(cfg.Limits), Client: s.env.client, Hosts: cfg.Hosts,
 		Canonical: canonicalOptions(cfg), Now: now, Logger: s.env.logger, Observe: s.telemetry.request, Point: testhook.Point(),
 	})

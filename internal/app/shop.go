@@ -499,7 +499,7 @@ func (f *front) shown(ctx context.Context, o checkout.Order) []page.Receipt {
 	var out []page.Receipt
 	for _, b := range f.bought(ctx, o) {
 		if token, expires, err := f.server.desk.IssueBought(b.Bought); err == nil {
-			out = append(out, page.Receipt{Title: b.title, Opens: b.opens, Token: token, Expires: expires})
+			out = append(out, page.Receipt{Line: b.line, Title: b.title, Opens: b.opens, Token: token, Expires: expires})
 		}
 	}
 	return out

@@ -49,6 +49,7 @@ func receiptSpec(name string) []byte {
 		"`receipts`: for each such line a signed receipt (JWT) with the URL that it opens and the time until which it does.", "",
 		"Send it as `Authorization: Bearer …` with a request to that URL. Whoever has it can use it. Its signature can be verified with the keys at",
 		"`/.well-known/jwks.json`. A refund or a dispute of the order's payment closes it.", "",
-		"Receipts are shown to platforms that have this extension in their profile, and on the order's page. They are not in order events.", "",
+		"Receipts are shown to platforms that have this extension in their profile, and on the order's page, which is JSON with the same `receipts` to who",
+		"sends `Accept: application/json`. They are not in order events.", "",
 	}, "\n"))
 }

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -171,11 +174,11 @@ func (c *shopDiscoverCmd) Run(ctx context.Context, p *Process) error {
 	t := newTable(p.Stdout, "shop", s.Origin)
 	t.row("version", s.Version)
 	t.row("endpoint", s.Endpoint)
-	for _, name := range s.Capabilities {
+	for _, name := range slices.Sorted(slices.Values(s.Capabilities)) {
 		t.row("has", name)
 	}
-	for name, all := range s.Handlers {
-		for _, h := range all {
+	for _, name := range slices.Sorted(maps.Keys(s.Handlers)) {
+		for _, h := range s.Handlers[name] {
 			t.row("paid by", name+" ("+h.ID+")")
 		}
 	}
@@ -326,6 +329,7 @@ type shopBuyCmd struct {
 	Postal   string   `help:"Where the goods go."`
 	Country  string   `help:"The buyer's country, as US."`
 	Delivery string   `help:"Way of delivery, by its id."`
+	Receipt  string   `help:"Write the signed receipt of what the order opens to this file." type:"path"`
 	DryRun   bool     `help:"Show what it would cost, and buy nothing."`
 	JSON     bool     `help:"Print JSON."`
 }
@@ -364,11 +368,35 @@ func (c *shopBuyCmd) Run(ctx context.Context, p *Process) error {
 	if err != nil {
 		return err
 	}
+	file, err := receiptFile(c.Receipt)
+	if err != nil {
+		return exitWith(exitUsage, err)
+	}
 	done, err := client.Pay(ctx, s, x, purse, c.Why)
 	if err != nil {
-		return shopOutcome(err)
+		return errors.Join(shopOutcome(err), files{receipt: file}.discard())
 	}
-	return c.show(p, done)
+	err = c.show(p, done)
+	if file != nil && done.Order != nil {
+		err = errors.Join(err, keepReceipt(ctx, client, s, done.Order.Permalink, file))
+	}
+	return err
+}
+
+// keepReceipt writes the receipt of an order to a file.
+func keepReceipt(ctx context.Context, client *shopping.Client, s shopping.Shop, permalink string, file *os.File) error {
+	list, err := client.Receipts(ctx, s, permalink)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("the receipt was not read; it is on %s: %w", plainText(permalink), err)
+	case len(list) == 0:
+		err = errors.New("--receipt: the order opens nothing, so it has no receipt")
+	case len(list) > 1:
+		err = fmt.Errorf("--receipt: the order has %d receipts; they are on %s", len(list), plainText(permalink))
+	default:
+		return files{receipt: file}.keep(list[0].Token)
+	}
+	return errors.Join(err, files{receipt: file}.discard())
 }
 
 func (c *shopBuyCmd) show(p *Process, x shopping.Checkout) error {
@@ -421,7 +449,9 @@ type shopOrderCmd struct {
 
 	Shop  string `arg:"" help:"Origin of the shop, https://…"`
 	Order string `arg:"" help:"The order's id."`
-	JSON  bool   `help:"Print JSON."`
+
+	Receipt string `help:"Write the signed receipt of what the order opens to this file." type:"path"`
+	JSON    bool   `help:"Print JSON."`
 }
 
 // Run asks for an order.
@@ -434,6 +464,15 @@ func (c *shopOrderCmd) Run(ctx context.Context, p *Process) error {
 	o, err := client.Order(ctx, s, c.Order)
 	if err != nil {
 		return shopOutcome(err)
+	}
+	file, err := receiptFile(c.Receipt)
+	if err != nil {
+		return exitWith(exitUsage, err)
+	}
+	if file != nil {
+		if err := keepReceipt(ctx, client, s, o.Permalink(), file); err != nil {
+			return err
+		}
 	}
 	if c.JSON {
 		return printJSON(p, o.Raw())

@@ -67,8 +67,8 @@ func (c *Client) Pay(ctx context.Context, s Shop, co Checkout, p Purse, why stri
 	if u, err := url.Parse(s.Origin); err == nil {
 		host = u.Hostname()
 	}
-	proof, forget, err := p.Spend(ctx, wallet.Purchase{
-		Request: wallet.Request{Amount: total, NetworkID: network, Host: host, Description: summary(co), Context: why}, URL: s.Origin, Method: "stripe",
+	proof, forget, err := p.Spend(wallet.WithPurpose(ctx, why), wallet.Purchase{
+		Request: wallet.Request{Amount: total, NetworkID: network, Host: host, Description: summary(co)}, URL: s.Origin, Method: "stripe",
 	})
 	if err != nil {
 		return co, err //nolint:wrapcheck // those of package wallet decide the exit code

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // Message is what a shop says about a checkout.
@@ -257,6 +258,27 @@ func (o Order) Lines() []Line { return o.known.LineItems }
 
 // Raw is the order as it was sent.
 func (o Order) Raw() json.RawMessage { return o.raw }
+
+// Receipt opens a priced route of the shop's server.
+type Receipt struct {
+	// Title is of the item that it was bought with, Opens the URL that it opens.
+	Title string `json:"title"`
+	Opens string `json:"opens"`
+	Token string `json:"token"`
+}
+
+// Receipts reads what an order opens from the order's page. Having its link is the
+// right to read it.
+func (c *Client) Receipts(ctx context.Context, s Shop, permalink string) ([]Receipt, error) {
+	if !strings.HasPrefix(permalink, s.Origin+"/") {
+		return nil, fmt.Errorf("%w: the order's page is not at the shop", ErrRefused)
+	}
+	var out struct {
+		Receipts []Receipt `json:"receipts"`
+	}
+	err := c.call(ctx, Shop{Endpoint: permalink}, http.MethodGet, "", "", nil, &out)
+	return out.Receipts, err
+}
 
 // Product is one that was found.
 type Product struct {

@@ -15,7 +15,7 @@ import (
 func TestDemo(t *testing.T) {
 	dir := t.TempDir()
 	r := command(t, dir, environment(dir), "", release, "demo").want(t, 0,
-		"402 Payment Required", "200 OK", "Payment-Receipt", "0 broken invariants", "charged 2 times",
+		"402 Payment Required", "200 OK", "Payment-Receipt", "0 broken invariants", "charged 3 times", "POST /ucp/v1/checkout-sessions", "archive of 1987/10/19",
 		"PAYMENT-REQUIRED", "PAYMENT-RESPONSE", "by MPP", "eip155:84532", "1 transfer to the seller, 1.000000 USDC")
 	if r.stderr != "" {
 		t.Errorf("standard error has %q", r.stderr)
@@ -60,9 +60,15 @@ func TestDemoKeep(t *testing.T) {
 	if s := buying.ended(t, 20*time.Second); s.ExitStatus() != 0 || !strings.Contains(buying.out.String(), "paid 1.00 USD") {
 		t.Errorf("pay: exit code %d\n%s", s.ExitStatus(), buying.out)
 	}
-	await(t, "the books have the purchase", 10*time.Second, func() bool {
+	shell(printed(`\S*paywall shop search .*`)).want(t, 0, "archive-day")
+	buying = start(t, dir, env, "sh", "-c", printed(`\S*paywall shop buy .*`)+" -y")
+	command(t, dir, env, "", release, "wallet", "approve", w.waiting(t, env)).want(t, 0, "approved")
+	if s := buying.ended(t, 20*time.Second); s.ExitStatus() != 0 || !strings.Contains(buying.out.String(), "completed") {
+		t.Errorf("shop buy: exit code %d\n%s", s.ExitStatus(), buying.out)
+	}
+	await(t, "the books have the purchases", 10*time.Second, func() bool {
 		r := shell(printed(`\S*paywall ledger verify .*`))
-		return r.code == 0 && strings.Contains(r.stdout, "payments: 4") && strings.Contains(r.stdout, "every invariant holds")
+		return r.code == 0 && strings.Contains(r.stdout, "payments: 6") && strings.Contains(r.stdout, "every invariant holds")
 	})
 	if err := demo.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -15,6 +16,10 @@ func (h *Handler) order(w http.ResponseWriter, r *http.Request, id string) {
 		return
 	case err != nil:
 		h.fault(w, r, err)
+		return
+	}
+	if wantsData(r) {
+		h.data(w, r, o)
 		return
 	}
 	body := `<h1>Your order</h1><p class="soft">` + text(orElse(h.cfg.Shop, "Shop")) + `, ` + text(o.CreatedAt.Format("2 January 2006, 15:04 MST")) +
@@ -38,6 +43,47 @@ func (h *Handler) order(w http.ResponseWriter, r *http.Request, id string) {
 	}
 	body += `</table>` + tracking(o) + h.access(r, o)
 	h.write(w, r, http.StatusOK, "Your order", 0, body+h.links())
+}
+
+// wantsData reports whether who asks is no browser: it wants JSON and no page.
+func wantsData(r *http.Request) bool {
+	accept := strings.Join(r.Header.Values("Accept"), ",")
+	return strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html")
+}
+
+// data is the page for agents that know an order's link and no more of us: what became
+// of the lines, and the receipts.
+func (h *Handler) data(w http.ResponseWriter, r *http.Request, o checkout.Order) {
+	type line struct {
+		ID       string `json:"id"`
+		Title    string `json:"title"`
+		Quantity int64  `json:"quantity"`
+		Status   string `json:"status"`
+	}
+	out := struct {
+		ID       string    `json:"id"`
+		Lines    []line    `json:"line_items"`
+		Receipts []Receipt `json:"receipts"`
+	}{o.ID, []line{}, []Receipt{}}
+	for _, l := range o.Lines {
+		out.Lines = append(out.Lines, line{l.ID, l.Title, l.Quantity, l.Status()})
+	}
+	if h.cfg.Receipts != nil {
+		out.Receipts = append(out.Receipts, h.cfg.Receipts(r.Context(), o)...)
+	}
+	data, err := json.Marshal(out)
+	if err != nil {
+		h.fault(w, r, err)
+		return
+	}
+	head := w.Header()
+	head.Set("Content-Type", "application/json")
+	head.Set("Cache-Control", "no-store")
+	head.Set("X-Content-Type-Options", "nosniff")
+	head.Set("Vary", "Accept")
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(data)
+	}
 }
 
 var became = map[string]string{"fulfilled": "Delivered", "partial": "Partly delivered", "processing": "On its way to you", "removed": "Taken out of the order"}

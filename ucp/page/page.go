@@ -51,9 +51,13 @@ type Config struct {
 
 // Receipt opens a priced route.
 type Receipt struct {
-	// Title is of the item that was bought, Opens the URL it opens, Token the receipt.
-	Title, Opens, Token string
-	Expires             time.Time
+	// Line is the id of the line it was bought with, Title that of its item.
+	Line  string `json:"line_item_id"`
+	Title string `json:"title"`
+	// Opens is the URL it opens, Token the receipt.
+	Opens   string    `json:"opens"`
+	Token   string    `json:"token"`
+	Expires time.Time `json:"expires_at"`
 }
 
 // Handler serves the pages.
@@ -147,6 +151,7 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, status int, titl
 	head.Set("X-Content-Type-Options", "nosniff")
 	head.Set("Referrer-Policy", "same-origin")
 	head.Set("Cache-Control", "no-store")
+	head.Set("Vary", "Accept")
 	if refresh > 0 {
 		head.Set("Refresh", strconv.Itoa(refresh))
 	}

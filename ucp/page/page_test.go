@@ -73,6 +73,29 @@ func do(h http.Handler, method, path string, header ...string) *httptest.Respons
 	return w
 }
 
+// TestOrderData is what an agent reads that knows an order's link and nothing else.
+func TestOrderData(t *testing.T) {
+	o := checkout.Order{ID: "ord_1", Lines: []checkout.OrderLine{{Line: checkout.Line{ID: "li_1", Title: "A week", Quantity: 1}}}}
+	h := shop(t, session(checkout.Completed), o, func(c *page.Config) {
+		c.Receipts = func(context.Context, checkout.Order) []page.Receipt {
+			return []page.Receipt{{Line: "li_1", Title: "A week", Opens: "https://shop.example/v1", Token: "e.y.J", Expires: now}}
+		}
+	})
+	const browser = "text/html,application/xhtml+xml,application/json;q=0.9,*/*;q=0.8"
+	for accept, kind := range map[string]string{"application/json": "application/json", browser: "text/html; charset=utf-8", "": "text/html; charset=utf-8"} {
+		w := do(h, http.MethodGet, "/shop/orders/ord_1", "Accept", accept)
+		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != kind || w.Header().Get("Cache-Control") != "no-store" || w.Header().Get("Vary") != "Accept" {
+			t.Errorf("%q: %d %v", accept, w.Code, w.Header())
+		}
+		if want := `"receipts":[{"line_item_id":"li_1","title":"A week","opens":"https://shop.example/v1","token":"e.y.J","expires_at":"2026-11-25T09:00:00Z"}]`; kind == "application/json" && !strings.Contains(w.Body.String(), want) {
+			t.Errorf("the answer is %s", w.Body)
+		}
+	}
+	if w := do(h, http.MethodGet, "/shop/orders/ord_2", "Accept", "application/json"); w.Code != http.StatusNotFound {
+		t.Errorf("%d", w.Code)
+	}
+}
+
 func TestCheckout(t *testing.T) {
 	for status, says := range map[checkout.Status]string{
 		checkout.Ready:              "Ready to be paid",
