@@ -59,6 +59,7 @@ func (s *Service) Complete(ctx context.Context, c Caller, id, key string, pay Pa
 	for i := range holds {
 		holds[i].Until = next.UpdatedAt.Add(s.cfg.Hold + payWindow)
 	}
+	defer s.atWork(id)()
 	// Of any number of completions at once this lets one through.
 	switch err := s.cfg.Store.UpdateSession(ctx, next, Change{Holds: holds, SetHolds: true}); {
 	case errors.Is(err, ErrConflict):

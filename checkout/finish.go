@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -120,6 +121,10 @@ func (s *Service) RecoverNow(ctx context.Context) (int, error) {
 const recovered = 100
 
 func (s *Service) recover(ctx context.Context, before time.Time) (int, error) {
+	// Looked at first: an attempt that ends while the store is read is in the list still.
+	s.mu.Lock()
+	busy := maps.Clone(s.busy)
+	s.mu.Unlock()
 	list, err := s.cfg.Store.Working(ctx, before, recovered)
 	if err != nil {
 		return 0, fmt.Errorf("checkouts at work: %w", err)
@@ -129,6 +134,9 @@ func (s *Service) recover(ctx context.Context, before time.Time) (int, error) {
 	for _, x := range list {
 		if ctx.Err() != nil {
 			break
+		}
+		if busy[x.ID] > 0 {
+			continue
 		}
 		changed, err := s.resume(ctx, x)
 		switch {
@@ -143,11 +151,13 @@ func (s *Service) recover(ctx context.Context, before time.Time) (int, error) {
 	return moved, errors.Join(errs...)
 }
 
-// rest leaves a session alone for a while, so that those that nothing can be done about
-// yet do not stand before the others.
+// rest leaves a session alone for a while, the longer the longer it has been in doubt,
+// so that those that nothing can be done about yet do not stand before the others.
 func (s *Service) rest(ctx context.Context, x Session) {
+	now := s.now()
+	since := now.Sub(x.ExpiresAt.Add(-s.cfg.TTL)) // the attempt has put off its end
 	x.Revision++
-	x.UpdatedAt = s.now()
+	x.UpdatedAt = now.Add(min(max(since/4, 0), longestRest))
 	if err := s.cfg.Store.UpdateSession(ctx, x, Change{}); err != nil && !errors.Is(err, ErrConflict) {
 		s.cfg.Logger.WarnContext(ctx, "a checkout in doubt is looked at again at once", "checkout", x.ID, "err", err)
 	}

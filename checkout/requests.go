@@ -18,6 +18,10 @@ type Requests interface {
 	Finish(ctx context.Context, k RequestKey, a Answer, keep time.Time) error
 	// Forget gives the key back: the request was not carried out.
 	Forget(ctx context.Context, k RequestKey) error
+	// EndLeases ends those of all requests that are under way: for the start of the only
+	// process of a store, when whoever was at them is gone. Their keys stay taken for
+	// their bodies.
+	EndLeases(ctx context.Context, now time.Time) error
 }
 
 // RequestKey names one request of one caller.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"paywall/payment"
@@ -71,12 +72,18 @@ type Caller struct {
 const (
 	longestLife = 24 * time.Hour   // of a session, however often it changes
 	payWindow   = 15 * time.Minute // for an order to be stored, or its payment returned
-	resting     = time.Minute      // how long an attempt is left to the process that makes it
+	resting     = 2 * time.Second  // how old an attempt is before recovery looks at it
+	longestRest = time.Minute      // between two looks at one whose outcome is not known
 	maxTries    = 4                // at a change that others make at the same time
 )
 
 // Service is a shop. It is safe for concurrent use.
-type Service struct{ cfg Config }
+type Service struct {
+	cfg Config
+
+	mu   sync.Mutex     // guards what follows
+	busy map[string]int // sessions that are being paid by this process
+}
 
 // New checks the configuration.
 func New(cfg Config) (*Service, error) {
@@ -111,7 +118,21 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Point == nil {
 		cfg.Point = func(string) {}
 	}
-	return &Service{cfg}, nil
+	return &Service{cfg: cfg, busy: map[string]int{}}, nil
+}
+
+// atWork keeps recovery away from a session until the end of what is returned.
+func (s *Service) atWork(id string) (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy[id]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.busy[id]--; s.busy[id] == 0 {
+			delete(s.busy, id)
+		}
+	}
 }
 
 func (s *Service) now() time.Time { return s.cfg.Now().UTC().Truncate(time.Millisecond) }

@@ -557,6 +557,36 @@ func TestCrashes(t *testing.T) {
 	}
 }
 
+// TestRecoveryLeavesWorkAlone looks for what an earlier process has left at each point
+// of a completion that goes on: it is not taken out of its hands, however long it takes.
+func TestRecoveryLeavesWorkAlone(t *testing.T) {
+	for _, at := range checkout.Points() {
+		t.Run(at, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMarket(t)
+				var p process
+				looked := 0
+				m.point = func(name string) {
+					if name != at {
+						return
+					}
+					time.Sleep(10 * time.Minute)
+					n, err := p.Recover(t.Context())
+					if looked++; err != nil || n != 0 {
+						t.Errorf("recovery moved %d, %v", n, err)
+					}
+				}
+				p = m.open(t.Context(), t)
+				x := session(t, p, "report", 1)
+				x, err := p.Complete(t.Context(), agent, x.ID, "k1", m.by("tok"))
+				if err != nil || x.Status != checkout.Completed || looked != 1 {
+					t.Errorf("looked %d times, and it is %s, %v", looked, x.Status, err)
+				}
+			})
+		})
+	}
+}
+
 // With faults at any call of the store and any answer of the rail, the promise holds
 // once the faults are over.
 func TestFaults_Property(t *testing.T) {

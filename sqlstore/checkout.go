@@ -71,6 +71,7 @@ const (
 	on conflict (caller, operation, key) do update set hash = excluded.hash, done = 0, until = excluded.until, status = 0, body = x''`
 	finishRequest = `update requests set done = 1, status = $4, body = $5, until = $6 where caller = $1 and operation = $2 and key = $3 and done = 0`
 	forgetRequest = `delete from requests where caller = $1 and operation = $2 and key = $3 and done = 0`
+	endLeases     = `update requests set until = $1 where done = 0 and until > $1`
 	requestExists = `select 1 from requests where caller = $1 and operation = $2 and key = $3`
 )
 
@@ -420,6 +421,11 @@ func (c Checkout) Finish(ctx context.Context, k checkout.RequestKey, a checkout.
 		}
 		return refused{checkout.ErrNotFound}
 	})
+}
+
+// EndLeases implements [checkout.Requests].
+func (c Checkout) EndLeases(ctx context.Context, now time.Time) error {
+	return c.s.write(ctx, "end leases", func(x *session) error { return x.exec(endLeases, millis(now)) })
 }
 
 // Forget implements [checkout.Requests].

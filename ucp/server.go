@@ -312,7 +312,7 @@ func (s *Server) outcome(c *call, err error) (answer, *protocol.Fault) {
 // note logs a fault whose cause is worth knowing.
 func (s *Server) note(ctx context.Context, c *call, fault *protocol.Fault) {
 	switch {
-	case fault.Status() >= http.StatusInternalServerError:
+	case fault.Status() >= http.StatusInternalServerError && fault.Err != nil:
 		s.cfg.Logger.ErrorContext(ctx, "ucp call failed", "operation", c.op.name, "code", fault.Code, "err", fault.Err)
 	case fault.Err != nil:
 		s.cfg.Logger.InfoContext(ctx, "ucp call refused", "operation", c.op.name, "code", fault.Code, "err", fault.Err)

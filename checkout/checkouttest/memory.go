@@ -434,6 +434,22 @@ func (m *Memory) Finish(ctx context.Context, k checkout.RequestKey, a checkout.A
 	return nil
 }
 
+// EndLeases implements [checkout.Requests].
+func (m *Memory) EndLeases(ctx context.Context, now time.Time) error {
+	leave, err := m.enter(ctx, "EndLeases")
+	if err != nil {
+		return err
+	}
+	defer leave()
+	for k, r := range m.requests {
+		if !r.done && now.Before(r.until) {
+			r.until = now
+			m.requests[k] = r
+		}
+	}
+	return nil
+}
+
 // Forget implements [checkout.Requests].
 func (m *Memory) Forget(ctx context.Context, k checkout.RequestKey) error {
 	leave, err := m.enter(ctx, "Forget")

@@ -480,6 +480,13 @@ func requests(t *testing.T, s Both) {
 	begin(k, "other", lease.Add(time.Hour), checkout.RequestNew)
 	must(t, s.Forget(ctx, k))
 	begin(k, "third", lease.Add(time.Hour), checkout.RequestNew)
+	done := checkout.RequestKey{Caller: k.Caller, Operation: "done", Key: k.Key}
+	begin(done, "h", lease, checkout.RequestNew)
+	must(t, s.Finish(ctx, done, want, lease.Add(3*time.Hour)))
+	must(t, s.EndLeases(ctx, lease.Add(time.Hour)))
+	begin(k, "fourth", lease.Add(time.Hour), checkout.RequestConflict)
+	begin(k, "third", lease.Add(time.Hour), checkout.RequestNew)
+	equal(t, want, begin(done, "h", lease.Add(time.Hour), checkout.RequestDone))
 }
 
 func oneOfTwenty(t *testing.T, s Both) {

@@ -450,7 +450,7 @@ func (s *server) operator() *operator {
 }
 
 // revocationEvery is how often refunds and disputes of other makers are looked for.
-const revocationEvery = 2 * time.Second
+const revocationEvery = 500 * time.Millisecond
 
 // followRevocations catches up with the outbox from a position and returns the next.
 func (s *server) followRevocations(ctx context.Context, after int64) (int64, error) {

@@ -507,6 +507,9 @@ func (f *front) shown(ctx context.Context, o checkout.Order) []page.Receipt {
 
 // recover finishes what an earlier process has left.
 func (f *front) recover(ctx context.Context) {
+	if err := f.store.EndLeases(ctx, f.now()); err != nil {
+		f.server.env.logger.WarnContext(ctx, "requests of an earlier process are held until their leases end", "err", err)
+	}
 	if n, err := f.service.RecoverNow(ctx); err != nil || n > 0 {
 		f.server.env.logger.InfoContext(ctx, "checkouts recovered before start", "moved", n, "err", err)
 	}
