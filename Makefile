@@ -60,7 +60,7 @@ e2e: ## scripts against the built binary
 
 .PHONY: interop
 interop: ## payment clients of other makers against the built binary
-	$(PURE) go test -count=1 -timeout 10m -v ./test/interop/...
+	$(PURE) go test -count=1 -timeout 15m -v ./test/interop/...
 
 .PHONY: bench
 bench: ## benchmarks beside the code, then the binary under load as ratios to bare servers

@@ -240,7 +240,7 @@ func needNode(t *testing.T) {
 	if got, err := os.ReadFile(stamp); err == nil && string(got) == want {
 		return
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	// Scripts of packages are not run: none of these needs one.
 	if out, err := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund").CombinedOutput(); err != nil {
