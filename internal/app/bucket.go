@@ -44,7 +44,7 @@ func (b *buckets) take(client netip.Addr) bool {
 		one = &bucket{left: b.burst, at: now}
 		b.all.Add(from, one)
 	}
-	one.left = min(b.burst, one.left+now.Sub(one.at).Seconds()*b.perSecond)
+	one.left = min(b.burst, one.left+max(0, now.Sub(one.at).Seconds())*b.perSecond) // the clock may be set back
 	one.at = now
 	if one.left < 1 {
 		return false

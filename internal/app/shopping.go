@@ -345,7 +345,7 @@ func (c *shopBuyCmd) Run(ctx context.Context, p *Process) error {
 		return err
 	}
 	defer stop()
-	w := shopping.Wanted{Items: list, Codes: c.Code, Email: c.Email, Country: c.Country, Option: c.Delivery}
+	w := shopping.Wanted{Items: list, Codes: c.Code, Email: c.Email, Country: c.Country, Region: c.Region, Postal: c.Postal, Option: c.Delivery}
 	if c.Street != "" {
 		first, last, _ := strings.Cut(c.Name, " ")
 		w.Ship = &shopping.Address{FirstName: first, LastName: last, Street: c.Street, Locality: c.City, Region: c.Region, Postal: c.Postal, Country: c.Country}

@@ -83,7 +83,7 @@ func (c *Client) Pay(ctx context.Context, s Shop, co Checkout, p Purse, why stri
 		ID: "pi_1", HandlerID: h.ID, Type: "link", Credential: map[string]string{"type": "stripe_payment_token", "token": payload.SPT},
 	})
 	done, err = c.outcome(ctx, s, co, done, err)
-	if errors.Is(err, ErrDeclined) || errors.Is(err, ErrRefused) {
+	if errors.Is(err, ErrDeclined) || errors.Is(err, ErrRefused) || errors.Is(err, ErrNotReady) {
 		err = errors.Join(err, forget(ctx))
 	}
 	return done, err

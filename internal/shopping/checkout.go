@@ -30,7 +30,9 @@ type Wanted struct {
 	Items   []Item
 	Email   string
 	Country string
-	Codes   []string
+	// Region and Postal are where the buyer is, for taxes of what needs no delivery.
+	Region, Postal string
+	Codes          []string
 	// Ship is where goods go; nil for what needs no delivery.
 	Ship *Address
 	// Option is the id of a way of delivery.
@@ -72,8 +74,14 @@ func (w Wanted) body() object {
 	if w.Email != "" {
 		out["buyer"] = object{"email": w.Email}
 	}
-	if w.Country != "" {
-		out["context"] = object{"address_country": w.Country}
+	where := object{}
+	for name, value := range map[string]string{"address_country": w.Country, "address_region": w.Region, "postal_code": w.Postal} {
+		if value != "" {
+			where[name] = value
+		}
+	}
+	if len(where) > 0 {
+		out["context"] = where
 	}
 	if len(w.Codes) > 0 {
 		out["discounts"] = object{"codes": w.Codes}

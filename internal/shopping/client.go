@@ -248,8 +248,12 @@ func (c *Client) once(ctx context.Context, s Shop, method, path, key string, bod
 	if err != nil || len(data) > maxAnswer {
 		return true, fmt.Errorf("%w: the shop's answer has no end: %w", ErrUnclear, errors.Join(err))
 	}
-	if resp.StatusCode >= 300 {
-		return resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests, refusal(resp.StatusCode, data)
+	switch {
+	case resp.StatusCode >= http.StatusInternalServerError:
+		// Whether it was carried out is not said by this.
+		return true, fmt.Errorf("%w: %w", ErrUnclear, refusal(resp.StatusCode, data))
+	case resp.StatusCode >= http.StatusMultipleChoices:
+		return resp.StatusCode == http.StatusTooManyRequests, refusal(resp.StatusCode, data)
 	}
 	if e, ok := envelope(data); ok {
 		e.Status = resp.StatusCode

@@ -26,6 +26,8 @@ type load struct {
 	length time.Duration
 	// latencies asks for the time of each answer.
 	latencies bool
+	// read, if set, is given the body of each answer.
+	read func(body []byte) error
 }
 
 // A sample is what a load came to.
@@ -110,16 +112,23 @@ func (l load) drive(c *client, start time.Time, next *atomic.Int64, times *[]tim
 		if req == nil {
 			break
 		}
+		c.keep = l.read != nil
 		sent := time.Now()
 		status, _, err := c.do(req)
+		took := time.Since(sent)
 		if err != nil {
 			return n, err
 		}
 		if status != l.status {
 			return n, fmt.Errorf("%s answered %d, want %d", l.addr, status, l.status)
 		}
+		if l.read != nil {
+			if err := l.read(c.body); err != nil {
+				return n, err
+			}
+		}
 		if l.latencies {
-			*times = append(*times, time.Since(sent))
+			*times = append(*times, took)
 		}
 		n++
 	}
@@ -171,6 +180,9 @@ func (c *client) answer() (status int, head []byte, err error) {
 		line = bytes.TrimRight(line, "\r\n")
 		switch {
 		case len(line) == 0:
+			if status == http.StatusNotModified {
+				return status, c.head, nil // which never has a body
+			}
 			if length < 0 {
 				return status, c.head, errFraming
 			}

@@ -21,6 +21,8 @@ import (
 type process struct {
 	cmd  *exec.Cmd
 	addr string
+	// admin is where its operator asks; only the product has one.
+	admin string
 }
 
 // start runs a program on a number of processors of the scheduler.

@@ -23,6 +23,16 @@ type product struct {
 	profiles    string
 	// v1 says that challenges of x402 are given in version 1, too.
 	v1 bool
+	// more is what else the configuration says, and files are what it refers to.
+	more  string
+	files map[string]string
+}
+
+// with is the same product with more in its configuration.
+func (p *product) with(more string, files map[string]string) *product {
+	other := *p
+	other.more, other.files = more, files
+	return &other
 }
 
 const configuration = `listen: %[1]s
@@ -79,8 +89,13 @@ func (p *product) start(ctx context.Context, procs int, level string) (*process,
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, 0, err
 	}
+	for name, text := range p.files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return nil, 0, fmt.Errorf("write %s: %w", name, err)
+		}
+	}
 	file := filepath.Join(dir, "paywall.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, public, admin, p.processor, p.api, level, p.facilitator, p.v1), 0o600); err != nil {
+	if err := os.WriteFile(file, append(fmt.Appendf(nil, configuration, public, admin, p.processor, p.api, level, p.facilitator, p.v1), p.more...), 0o600); err != nil {
 		return nil, 0, fmt.Errorf("write the configuration: %w", err)
 	}
 	args := []string{"serve", "-c", file}
@@ -92,7 +107,7 @@ func (p *product) start(ctx context.Context, procs int, level string) (*process,
 		args = append([]string{"-role", "product", "-profiles", p.profiles}, args...)
 	}
 	s := start(ctx, dir, procs, name, args...)
-	s.addr = public
+	s.addr, s.admin = public, admin
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return nil, 0, fmt.Errorf("make the log: %w", err)

@@ -60,6 +60,9 @@ func (l loader) Load(url string) (any, error) {
 	if path == "schemas/discovery/profile.json" { // it lies elsewhere in the older release
 		path = "discovery/profile_schema.json"
 	}
+	if inner, ok := strings.CutPrefix(path, "schemas/schemas/"); ok { // and what it refers to is named from there
+		path = "schemas/" + inner
+	}
 	data, err := os.ReadFile(filepath.Join(l.dir, filepath.FromSlash(path)))
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the file
@@ -122,6 +125,8 @@ var files = map[string][]string{
 	"product": {"shopping/catalog_lookup.json#/$defs/get_product_response"},
 	"error":   {"common/types/error_response.json"},
 	"profile": {"profile.json#/$defs/business_schema"},
+	// what an agent says of itself
+	"platform": {"profile.json#/$defs/platform_schema"},
 }
 
 // Valid holds a document of a kind against its schemas.
@@ -140,7 +145,7 @@ func (s *Schemas) Valid(t testing.TB, kind string, data []byte) {
 		if s.v == protocol.April2026 {
 			file = strings.Replace(file, "common/types/error_response.json", "shopping/types/error_response.json", 1)
 			if strings.HasPrefix(file, "profile.json") {
-				file = "discovery/" + file
+				file = "discovery/" + strings.Replace(file, "_schema", "_profile", 1)
 			}
 		}
 		if err := s.validate(file, doc); err != nil {
