@@ -315,16 +315,7 @@ func (f *front) route() error {
 	for _, v := range protocol.Versions() {
 		mux.Handle(profile.Endpoint(v)+"/", f.limited(f.ucp.Handler(v, profile.Endpoint(v))))
 	}
-	documents := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h, ok := (*f.documents.Load())[r.URL.Path]
-		if !ok {
-			writeProblem(w, http.StatusNotFound, "Nothing is here.")
-			return
-		}
-		h.ServeHTTP(w, r)
-	})
-	mux.Handle("/.well-known/", documents)
-	mux.Handle("/ucp/", documents)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { writeProblem(w, http.StatusNotFound, "Nothing is here.") })
 	mux.Handle(shopBase+"/", f.limited(f.page))
 	if f.pay() != nil {
 		links, err := permalink.New(permalink.Config{
@@ -339,7 +330,14 @@ func (f *front) route() error {
 		}
 		mux.Handle(buyBase+"/", f.limited(links))
 	}
-	f.mux = mux
+	// What every agent asks for first is looked up first.
+	f.mux = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h, ok := (*f.documents.Load())[r.URL.Path]; ok {
+			h.ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 	return nil
 }
 
