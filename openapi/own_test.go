@@ -36,6 +36,12 @@ func TestOwnIsValid(t *testing.T) {
 		"/payments/{id}": {"GET"}, "/webhooks/{method}": {"POST"}, "/healthz": {"GET"}, "/readyz": {"GET"},
 		"/admin/payments": {"GET"}, "/admin/payments/{id}": {"GET"}, "/admin/payments/{id}/refund": {"POST"}, "/admin/payments/{id}/decide": {"POST"},
 		"/admin/transfers": {"GET"}, "/admin/transfers/{id}/{act}": {"POST"},
+		"/.well-known/ucp": {"GET"}, "/.well-known/ucp/{version}": {"GET"}, "/ucp/handlers/{name}": {"GET"}, "/ucp/receipt.json": {"GET"}, "/ucp/receipt.md": {"GET"},
+		"/ucp/{release}/checkout-sessions": {"POST"}, "/ucp/{release}/checkout-sessions/{id}": {"GET", "PUT"}, "/ucp/{release}/checkout-sessions/{id}/complete": {"POST"},
+		"/ucp/{release}/checkout-sessions/{id}/cancel": {"POST"}, "/ucp/{release}/carts": {"POST"}, "/ucp/{release}/carts/{id}": {"GET", "PUT"}, "/ucp/{release}/carts/{id}/cancel": {"POST"},
+		"/ucp/{release}/catalog/search": {"POST"}, "/ucp/{release}/catalog/lookup": {"POST"}, "/ucp/{release}/catalog/product": {"POST"}, "/ucp/{release}/orders/{id}": {"GET"}, "/ucp/{release}/mcp": {"POST"},
+		"/shop/checkout/{id}": {"GET"}, "/shop/checkout/{id}/pay": {"POST"}, "/shop/orders/{id}": {"GET"}, "/shop/buy/{items}": {"GET"},
+		"/admin/orders": {"GET"}, "/admin/orders/{id}": {"GET"}, "/admin/orders/{id}/{act}": {"POST"}, "/admin/deliveries": {"GET"}, "/admin/deliveries/{id}/resend": {"POST"},
 		"/admin/ledger/verify": {"GET"}, "/admin/settlement/pause": {"POST"}, "/admin/settlement/resume": {"POST"},
 		"/admin/reload": {"POST"}, "/admin/reconcile": {"POST"}, "/metrics": {"GET"},
 	}

@@ -52,6 +52,9 @@ func load() (*contract, error) {
 	for _, item := range doc.Paths.Map() {
 		item.Servers = nil
 	}
+	for _, kind := range []string{"text/html", "text/markdown"} { // pages are texts
+		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.RegisteredBodyDecoder("text/plain"))
+	}
 	router, err := legacy.NewRouter(doc)
 	if err != nil {
 		return nil, fmt.Errorf("the description is not valid: %w", err)
