@@ -71,10 +71,10 @@ func shopPoints() map[string][2]int {
 	}
 }
 
-// TestF124_KilledWhileCompleting kills the server at each point of a completion. After
+// TestShopKilled kills the server at each point of a completion. After
 // the restart there is one charge and one order, or no charge and a checkout that can
 // be paid; the same call then gets the same answer as any later one.
-func TestF124_KilledWhileCompleting(t *testing.T) {
+func TestShopKilled(t *testing.T) {
 	t.Parallel()
 	for _, point := range checkout.Points() {
 		if _, ok := shopPoints()[point]; !ok {
@@ -192,9 +192,9 @@ func TestShopDeclines(t *testing.T) {
 	w.books()
 }
 
-// TestG130_Tampering shows that a platform decides neither what things cost nor whose
+// TestG129_Tampering shows that a platform decides neither what things cost nor whose
 // they are.
-func TestG130_Tampering(t *testing.T) {
+func TestG129_Tampering(t *testing.T) {
 	t.Parallel()
 	w := newShop(t, release)
 	w.serve()
