@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -479,5 +480,75 @@ func TestShopCommands(t *testing.T) {
 	w.paywall("shop", "status", w.public, x).want(t, 0, "completed")
 	w.paywall("orders", "show", id).want(t, 0, "20.00 USD")
 	await(t, "the platform has heard of it", 20*time.Second, func() bool { return len(p.heard()) > 0 })
+	w.books()
+}
+
+// TestShopByChallenge pays checkouts as requests are paid: with stablecoins over x402,
+// and with a token over MPP. Neither proof pays anything else.
+func TestShopByChallenge(t *testing.T) {
+	t.Parallel()
+	w := newShop(t, release, "  authority: shop.example.com")
+	w.takeCoins(true)
+	w.serve()
+	p := newPlatform(t, w)
+	coins, tokens := newCoinAgent(t), newAgent(t, w, "pm_card_visa")
+	challenge := func(x reply, kind string) (handler string, asked answer) {
+		t.Helper()
+		declared, _ := x.at("ucp", "payment_handlers", "com.example.shop."+kind, 0).(map[string]any)
+		config, _ := declared["config"].(map[string]any)
+		asked = answer{status: http.StatusPaymentRequired, header: http.Header{}}
+		if required, ok := config["payment_required"]; ok {
+			data, err := json.Marshal(required)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked.header.Set("Payment-Required", base64.StdEncoding.EncodeToString(data))
+		}
+		all, _ := config["challenges"].([]any)
+		for _, one := range all {
+			asked.header.Add("Www-Authenticate", one.(string))
+		}
+		id, _ := declared["id"].(string)
+		return id, asked
+	}
+	instrument := func(x reply, kind string) string {
+		t.Helper()
+		id, asked := challenge(x, kind)
+		by, credential := coins, ""
+		if kind == "mpp" {
+			by = tokens
+		}
+		proof, err := by.prove(t.Context(), asked)
+		if err != nil {
+			t.Fatalf("%v in %s", err, x.text)
+		}
+		if kind == "mpp" {
+			credential = `"type":"mpp_credential","credential":"` + strings.TrimPrefix(proof.credential.Get("Authorization"), "Payment ") + `"`
+		} else {
+			credential = `"type":"x402_payment_payload","payload":"` + proof.credential.Get("Payment-Signature") + `"`
+		}
+		until := time.Now().Add(time.Minute).UTC().Format(time.RFC3339)
+		return `{"payment":{"instruments":[{"id":"pi_1","handler_id":"` + id + `","type":"` + kind + `_payment","credential":{` + credential + `,"expires_at":"` + until + `"}}]}}`
+	}
+	for _, kind := range []string{"x402", "mpp"} {
+		x, other := p.checkout(oneReport), p.checkout(oneReport)
+		body := instrument(x, kind)
+		if a := p.call(http.MethodPost, complete(other.str("id")), newKey(), body); a.str("status") != "ready_for_complete" {
+			t.Errorf("%s: another checkout was paid with it: %d %s", kind, a.status, a.text)
+		}
+		a := p.call(http.MethodPost, complete(x.str("id")), newKey(), body)
+		if a.status != http.StatusOK || p.ends(x.str("id")).str("status") != "completed" {
+			t.Errorf("%s: %d %s", kind, a.status, a.text)
+		}
+		if strings.Contains(a.text, `"credential"`) || strings.Contains(a.text, `"signature"`) {
+			t.Errorf("%s: the credential is in the answer %s", kind, a.text)
+		}
+		if again := p.call(http.MethodPost, complete(other.str("id")), newKey(), body); again.str("status") == "completed" {
+			t.Errorf("%s: and then another: %d %s", kind, again.status, again.text)
+		}
+	}
+	if n := len(w.orders()); n != 2 {
+		t.Errorf("%d orders", n)
+	}
 	w.books()
 }

@@ -147,7 +147,7 @@ func (h *Handler) Credential(in protocol.Instrument, due checkout.Due, now time.
 	w, ok := read(in.Credential, by.member)
 	switch {
 	case !ok:
-		return payment.Credential{}, refused("the credential cannot be read", nil)
+		return payment.Credential{}, refused("the credential cannot be read; "+by.member+" is a text, as it would be sent in "+by.header, nil)
 	case w.kind != by.kind || w.proof == "":
 		return payment.Credential{}, refused("the credential is not of type "+by.kind, nil)
 	case !w.expires.IsZero() && !now.Before(w.expires):
