@@ -514,7 +514,7 @@ func TestShopByChallenge(t *testing.T) {
 	instrument := func(x reply, kind string) string {
 		t.Helper()
 		id, asked := challenge(x, kind)
-		by, credential := coins, ""
+		by := coins
 		if kind == "mpp" {
 			by = tokens
 		}
@@ -522,10 +522,9 @@ func TestShopByChallenge(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v in %s", err, x.text)
 		}
+		credential := `"type":"x402_payment_payload","payload":"` + proof.credential.Get("Payment-Signature") + `"`
 		if kind == "mpp" {
 			credential = `"type":"mpp_credential","credential":"` + strings.TrimPrefix(proof.credential.Get("Authorization"), "Payment ") + `"`
-		} else {
-			credential = `"type":"x402_payment_payload","payload":"` + proof.credential.Get("Payment-Signature") + `"`
 		}
 		until := time.Now().Add(time.Minute).UTC().Format(time.RFC3339)
 		return `{"payment":{"instruments":[{"id":"pi_1","handler_id":"` + id + `","type":"` + kind + `_payment","credential":{` + credential + `,"expires_at":"` + until + `"}}]}}`
