@@ -19,6 +19,7 @@ import (
 
 	"paywall/internal/httpsig"
 	"paywall/receipts"
+	"paywall/ucp/ucptest"
 )
 
 const shopLines = `shop:
@@ -47,6 +48,7 @@ type platform struct {
 	shop   *world
 	signer httpsig.Signer
 	server *httptest.Server
+	checks *ucptest.Schemas // nil where there are none
 
 	mu     sync.Mutex // guards what follows
 	deaf   int        // events to answer with 500
@@ -73,6 +75,7 @@ func newPlatform(t *testing.T, shop *world) *platform {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.checks, _ = ucptest.Find(t, ucpVersion)
 	p.server = httptest.NewServer(p)
 	t.Cleanup(p.server.Close)
 	capability := func(name, config string) string {
@@ -105,6 +108,9 @@ func (p *platform) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if _, err := httpsig.VerifyRequest(partsOf(r), body, p.shopKeys(r.Context()), time.Now()); err != nil {
 		p.t.Errorf("an order event: %v", err)
+	}
+	if p.checks != nil {
+		p.checks.Valid(p.t, "order", body)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -219,7 +225,24 @@ func (p *platform) callIn(ctx context.Context, method, path, key, body string) r
 	if err := json.Unmarshal(data, &out.doc); err != nil {
 		p.t.Errorf("%s %s: %d without JSON: %s", method, path, resp.StatusCode, tail(out.text, 300))
 	}
+	if p.checks != nil && out.status/100 == 2 {
+		p.checks.Valid(p.t, kindOf(path, out), data)
+		ucptest.Consistent(p.t, data)
+	}
 	return out
+}
+
+// kindOf names the schema of an answer.
+func kindOf(path string, a reply) string {
+	if a.str("ucp", "status") == "error" {
+		return "error"
+	}
+	for base, kind := range map[string]string{"/checkout-sessions": "checkout", "/carts": "cart", "/orders": "order"} {
+		if strings.HasPrefix(path, base) {
+			return kind
+		}
+	}
+	return strings.TrimPrefix(path, "/catalog/")
 }
 
 // checkout begins one and demands that it can be paid.

@@ -19,7 +19,7 @@ import (
 	"paywall/ucp/protocol"
 )
 
-// root is the folder of schemas beside the project, from a package's folder.
+// root is the folder of schemas beside the project, from a package's folder, or empty.
 func root(t testing.TB, v protocol.Version) string {
 	t.Helper()
 	dir, err := os.Getwd()
@@ -38,7 +38,7 @@ func root(t testing.TB, v protocol.Version) string {
 	}
 	where := filepath.Join(dir, "..", "shared", "data", "ucp", string(v), "source")
 	if _, err := os.Stat(where); errors.Is(err, fs.ErrNotExist) {
-		t.Skipf("the schemas of %s are not at ../shared/data/ucp: nothing is validated", v)
+		return ""
 	}
 	return where
 }
@@ -105,11 +105,26 @@ type Schemas struct {
 // Open finds the schemas of a version, or skips the test with a notice.
 func Open(t testing.TB, v protocol.Version) *Schemas {
 	t.Helper()
+	s, ok := Find(t, v)
+	if !ok {
+		t.Skipf("the schemas of %s are not at ../shared/data/ucp: nothing is validated", v)
+	}
+	return s
+}
+
+// Find finds the schemas of a version; false, with a notice, where they are not.
+func Find(t testing.TB, v protocol.Version) (*Schemas, bool) {
+	t.Helper()
+	where := root(t, v)
+	if where == "" {
+		t.Logf("notice: the schemas of %s are not at ../shared/data/ucp, so that nothing is held against them", v)
+		return nil, false
+	}
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
-	c.UseLoader(loader{root(t, v)})
-	return &Schemas{v: v, c: c}
+	c.UseLoader(loader{where})
+	return &Schemas{v: v, c: c}, true
 }
 
 // files of the answers' schemas. More than one is of extensions, which say more.
