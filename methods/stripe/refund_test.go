@@ -157,6 +157,12 @@ func TestRefundThatCameBack(t *testing.T) {
 			t.Errorf("reference %s, want %s", out.Reference, first.Reference)
 		}
 	}
+	// What a person has sent in another way since did not come back.
+	byHand := p
+	byHand.RefundReference, byHand.RefundsFailed = "transfer-7", 1
+	for _, body := range [][]byte{failed, updated, ofCharge} {
+		check(t, reread(t, rail, byHand, body), want{class: payment.OutcomeNone, reason: "refund_incomplete"})
+	}
 	// Of a payment whose refund is not confirmed here yet, only its own word counts.
 	early := p
 	early.State, early.RefundReference = payment.StateRefunding, ""

@@ -3,6 +3,7 @@ package stripe
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	sdk "github.com/stripe/stripe-go/v82"
@@ -106,6 +107,9 @@ func (m *Method) rereadRefund(ctx context.Context, e Event, p payment.Payment) p
 		return out
 	}
 	out.Class, out.Reason = payment.OutcomeNone, "refund_incomplete"
+	if p.RefundReference != "" && !slices.ContainsFunc(list, func(re refund) bool { return re.ID == p.RefundReference }) {
+		return out // a person has sent it in another way since; what came back before is of the past
+	}
 	for _, re := range list {
 		if re.away() || re.Status != string(sdk.RefundStatusFailed) && re.Status != string(sdk.RefundStatusCanceled) {
 			continue
