@@ -28,6 +28,9 @@ type Config struct {
 	Protocols []payment.Protocol
 	// Receipts, if set, issues a signed receipt with every payment and accepts it back.
 	Receipts payment.Receipts
+	// Credits, if set, keep what routes with [Route.Credit] have sold. Processor has them
+	// among its methods, and Methods does not.
+	Credits payment.Credits
 	// Keys, if set, keeps Idempotency-Key values across restarts.
 	Keys Keys
 	// Service, if set, is the URL of a document on what else is for sale here. Every 402

@@ -113,7 +113,7 @@ func hasPrefix(name string, prefixes []string) bool {
 // outbound are fields that only we, or nobody, may send to a payer.
 var outbound = map[string]bool{
 	"Payment-Receipt": true, "Payment-Response": true, "Payment-Required": true, "X-Payment-Response": true,
-	"Settlement-Overrides": true, "Extension-Responses": true, usedField: true, paymentIDField: true, receiptField: true, unreachedField: true,
+	"Settlement-Overrides": true, "Extension-Responses": true, usedField: true, paymentIDField: true, receiptField: true, creditField: true, unreachedField: true,
 	"Surrogate-Control": true, "Cdn-Cache-Control": true, "Cloudflare-Cdn-Cache-Control": true,
 	"X-Accel-Redirect": true, "X-Accel-Buffering": true, "X-Accel-Charset": true, "X-Accel-Expires": true,
 	"X-Accel-Limit-Rate": true,
@@ -192,7 +192,7 @@ func setPrivate(h http.Header) {
 
 // Lists for browsers; no credentials, so any origin may ask.
 const (
-	exposed = "WWW-Authenticate, Payment-Receipt, Paywall-Receipt, Paywall-Payment-Id, Retry-After, " +
+	exposed = "WWW-Authenticate, Payment-Receipt, Paywall-Receipt, Paywall-Payment-Id, Paywall-Credit, Retry-After, " +
 		"PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, Link"
 	// The last is a field of answers, but clients of x402 send it with their payment.
 	allowed = "Authorization, Payment-Authorization, Accept-Payment, Idempotency-Key, Content-Type, Content-Digest, " +

@@ -72,6 +72,10 @@ func (x *exchange) pay(protocol int) {
 		return
 	}
 	x.ev.Payment = pay.ID
+	if pay.Pack {
+		x.sold(pay, d)
+		return
+	}
 	if pay.Delivery == payment.DeliveryDelivered {
 		x.refuse(&payment.Error{Kind: payment.KindInvalidChallenge, Detail: "This challenge has been used; what it paid for was delivered.", PaymentID: pay.ID})
 		return
@@ -108,7 +112,7 @@ func (x *exchange) settle(cred payment.Credential) (payment.Payment, error) {
 		begin = x.g.cfg.Processor.Hold
 	}
 	return begin(x.r.Context(), cred, payment.Entitlement{
-		Window: x.route.window(x.c.Method), Redeliver: x.route.idempotent(x.c.Method),
+		Window: x.route.window(x.c.Method), Redeliver: x.route.idempotent(x.c.Method) || cred.Offer.Quote.Pack,
 	})
 }
 
@@ -177,7 +181,8 @@ func (x *exchange) failed(dw *deliveryWriter, key string, aborted bool) {
 	x.ev.Outcome = OutcomeFailed
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.r.Context()), 30*time.Second)
 	defer cancel()
-	again := x.route.idempotent(x.c.Method) || dw.refusedByHandler() || !dw.reached
+	// What was drawn goes back at once: its payer pays each request anew.
+	again := !x.drawn && (x.route.idempotent(x.c.Method) || dw.refusedByHandler() || !dw.reached)
 	if !again && dw.accepted && !aborted && key != "" {
 		// The upstream has done its work and only the payer is gone. It must not run
 		// again, but its answer is here: it waits for the payer, who is refunded if
@@ -236,6 +241,10 @@ func (x *exchange) unowed(dw *deliveryWriter, key string, aborted bool) {
 func (x *exchange) undelivered(pay payment.Payment) {
 	h := x.w.Header()
 	clear(h)
+	if x.drawn {
+		x.undrawn(h)
+		return
+	}
 	h.Set(paymentIDField, pay.ID)
 	if pay.State == payment.StateSettled {
 		h.Set("Retry-After", "5")

@@ -28,6 +28,10 @@ func (g *Gate) Payments() http.Handler {
 		if id == "" {
 			id = strings.TrimPrefix(r.URL.Path, "/payments/")
 		}
+		if id == "credit" && g.cfg.Credits != nil {
+			g.account(w, r)
+			return
+		}
 		if !g.holds(r.Header) {
 			h.Set("Www-Authenticate", `Bearer realm="`+g.cfg.Realm+`"`)
 			problem.Document{

@@ -200,6 +200,12 @@ func (t *terms) extra() map[string]any {
 	if t.quote.Description != "" {
 		m["description"] = t.quote.Description
 	}
+	if t.draw != nil {
+		m["credit"] = map[string]string{
+			"pack": t.offers[0].Quote.Amount.String(), "route": t.quote.Route,
+			"spend": "Pay once for a pack. Send the receipt (Paywall-Receipt) as Authorization: Bearer with each further request.",
+		}
+	}
 	return m
 }
 

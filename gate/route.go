@@ -43,6 +43,9 @@ type Route struct {
 	Meter  Meter
 	// Pass is what the receipt opens beyond the paid request.
 	Pass payment.Pass
+	// Credit, if its Pack is an amount, sells credit instead of requests, which draw on it.
+	// It takes the place of Settle and Pass.
+	Credit Credit
 	// Accept are statuses besides 2xx that count as delivered.
 	Accept []int
 	// Body bounds a request body in bytes; zero is the gate's limit.
@@ -50,6 +53,19 @@ type Route struct {
 	// Handler answers the request once it is paid.
 	Handler http.Handler
 }
+
+// Credit is sold in packs, for prices that no rail takes by themselves.
+type Credit struct {
+	// Pack is the price of one, which every price of the route is below.
+	Pack money.Amount
+	// For is how long it can be used; zero is [CreditFor].
+	For time.Duration
+}
+
+// CreditFor is how long credit can be used where nothing else is said.
+const CreditFor = 365 * 24 * time.Hour
+
+func (c Credit) sold() bool { return c.Pack.IsPositive() }
 
 // Pricer quotes requests.
 type Pricer interface {
@@ -96,8 +112,10 @@ type quoteKey struct {
 
 // terms are the rendered offers of one quote.
 type terms struct {
-	quote    payment.Quote
-	offers   []payment.Offer
+	quote  payment.Quote
+	offers []payment.Offer
+	// draw is what a request takes from credit, where offers are of packs of it.
+	draw     *payment.Offer
 	dialects []payment.Dialect // by index of Config.Protocols; nil where it has none
 	// explainers are those dialects that say more than Dialect does, by the same index.
 	explainers []payment.Explainer
@@ -121,6 +139,8 @@ func (g *Gate) compile(r Route) (*route, error) {
 		return nil, fmt.Errorf("route %s: no handler", r.ID)
 	case r.Free && r.Pricer != nil:
 		return nil, fmt.Errorf("route %s: it is free and has a price; leave one out", r.ID)
+	case r.Free && r.Credit.sold():
+		return nil, fmt.Errorf("route %s: it is free and sells credit; leave one out", r.ID)
 	case !r.Free && r.Pricer == nil:
 		return nil, fmt.Errorf("route %s: it has no price; give it one or say that it is free", r.ID)
 	}
@@ -128,6 +148,9 @@ func (g *Gate) compile(r Route) (*route, error) {
 		return c, nil
 	}
 	if err := c.checkSettle(); err != nil {
+		return nil, err
+	}
+	if err := g.checkCredit(c); err != nil {
 		return nil, err
 	}
 	if c.methods, err = g.methodsOf(r); err != nil {
@@ -188,15 +211,19 @@ func (g *Gate) render(c *route, q payment.Quote) (*terms, error) {
 	if q.Description == "" {
 		q.Description = c.Description
 	}
-	t := &terms{quote: q, dialects: make([]payment.Dialect, len(g.cfg.Protocols))}
+	offered, draw, err := g.packOf(c, q)
+	if err != nil {
+		return nil, err
+	}
+	t := &terms{quote: q, draw: draw, dialects: make([]payment.Dialect, len(g.cfg.Protocols))}
 	var why []error
 	for _, m := range c.methods {
-		o, err := m.Offer(q)
+		o, err := m.Offer(offered)
 		if err != nil {
 			why = append(why, fmt.Errorf("%s: %w", m.Name(), err))
 			continue
 		}
-		if q.Metered && !o.Metered {
+		if offered.Metered && !o.Metered {
 			// The price is a ceiling: a rail that can only take all of it takes too much.
 			why = append(why, fmt.Errorf("%s: it cannot take less than was authorized: %w", m.Name(), payment.ErrNotOffered))
 			continue
@@ -204,7 +231,7 @@ func (g *Gate) render(c *route, q payment.Quote) (*terms, error) {
 		t.offers = append(t.offers, o)
 	}
 	if len(t.offers) == 0 {
-		return nil, fmt.Errorf("route %s: no payment method can take %s: %w", c.ID, q.Amount, errors.Join(why...))
+		return nil, fmt.Errorf("route %s: no payment method can take %s: %w", c.ID, offered.Amount, errors.Join(why...))
 	}
 	some := false
 	for i, p := range g.cfg.Protocols {
@@ -216,7 +243,7 @@ func (g *Gate) render(c *route, q payment.Quote) (*terms, error) {
 		t.dialects[i], some = d, true
 	}
 	if !some {
-		return nil, fmt.Errorf("route %s: no protocol can state the offers for %s: %w", c.ID, q.Amount, errors.Join(why...))
+		return nil, fmt.Errorf("route %s: no protocol can state the offers for %s: %w", c.ID, offered.Amount, errors.Join(why...))
 	}
 	t.prepare()
 	return t, nil

@@ -30,6 +30,9 @@ type exchange struct {
 	// only is the network of the client that the answer is kept for, if it is not for
 	// whoever presents its credential.
 	only netip.Addr
+	// sale is the pack that this request has bought, drawn says that it is drawn from one.
+	sale  *sale
+	drawn bool
 }
 
 // ServeHTTP implements [http.Handler].
@@ -230,11 +233,19 @@ func (x *exchange) redeem(token string) {
 		return
 	}
 	x.ev.Payment = grant.PaymentID
-	if grant.Collect {
+	x.granted(grant)
+}
+
+// granted serves what a receipt opens.
+func (x *exchange) granted(grant payment.Grant) {
+	switch {
+	case grant.Credit:
+		x.spend(grant.PaymentID)
+	case grant.Collect:
 		x.collect(grant.PaymentID)
-		return
+	default:
+		x.serveGrant(grant)
 	}
-	x.serveGrant(grant)
 }
 
 // serveGrant serves a request that a receipt opens.

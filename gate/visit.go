@@ -73,7 +73,7 @@ func (x *exchange) once(ctx context.Context, v payment.Visitor) (existing string
 
 // reopen serves the request for one payment, if its receipt opens it.
 func (x *exchange) reopen(ctx context.Context, pay payment.Payment) (bool, error) {
-	token, _, err := x.g.cfg.Receipts.Issue(pay, x.route.Pass)
+	token, _, err := x.g.cfg.Receipts.Issue(pay, x.route.pass())
 	if err != nil {
 		return false, nil //nolint:nilerr // its time is over
 	}
@@ -89,10 +89,6 @@ func (x *exchange) reopen(ctx context.Context, pay payment.Payment) (bool, error
 		return false, nil
 	}
 	x.ev.Payment = grant.PaymentID
-	if grant.Collect {
-		x.collect(grant.PaymentID) //nolint:contextcheck // the context is the request's
-	} else {
-		x.serveGrant(grant) //nolint:contextcheck // the context is the request's
-	}
+	x.granted(grant) //nolint:contextcheck // the context is the request's
 	return true, nil
 }

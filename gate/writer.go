@@ -241,6 +241,9 @@ func (w *deliveryWriter) WriteHeader(status int) {
 		if !w.nothing {
 			h.Set(paymentIDField, w.pay.ID)
 		}
+		if s := w.x.sale; s != nil {
+			h.Set(receiptField, s.token) // the credit is there all the same
+		}
 		h.Set("Cache-Control", "no-store")
 		w.x.expose(h)
 	default:
@@ -287,8 +290,12 @@ func (w *deliveryWriter) accept() {
 }
 
 func (w *deliveryWriter) receipts(h http.Header) {
+	if w.x.drawn {
+		w.x.statement(h, w.pay)
+		return
+	}
 	if rs := w.x.g.cfg.Receipts; rs != nil {
-		token, id, err := rs.Issue(w.pay, w.x.route.Pass)
+		token, id, err := rs.Issue(w.pay, w.x.route.pass())
 		if err != nil {
 			// The goods are paid for: they are not withheld for want of a paper.
 			w.x.g.cfg.Logger.ErrorContext(w.x.r.Context(), "receipt not issued", "payment", w.pay.ID, "err", err)

@@ -45,6 +45,9 @@ type tally struct {
 	owed     map[string]int64            // receivable and disputed, per method and currency
 	charges  map[string]string           // challenge → payment that was charged
 	spent    map[string]string           // instrument → live payment
+	unearned map[string]int64            // what packs that were not paid back add up to
+	packs    map[string]money.Amount     // pack → what it bought
+	drawn    map[string]money.Amount     // pack → what was drawn from its account
 	overtime time.Time
 }
 
@@ -56,7 +59,8 @@ func Audit(ctx context.Context, s Books, now time.Time, grace time.Duration) (Re
 	t := tally{
 		report: Report{Balances: map[string]int64{}, Breaks: []Break{}}, kinds: map[string]map[string]Entry{},
 		open: map[string]int64{}, due: map[string]int64{}, owed: map[string]int64{},
-		charges: map[string]string{}, spent: map[string]string{}, overtime: now.Add(-grace),
+		charges: map[string]string{}, spent: map[string]string{}, unearned: map[string]int64{},
+		packs: map[string]money.Amount{}, drawn: map[string]money.Amount{}, overtime: now.Add(-grace),
 	}
 	for after := int64(0); ; {
 		page, err := s.Entries(ctx, after, 1000)
@@ -181,6 +185,34 @@ func (t *tally) payment(p Payment) {
 		t.spent[p.Instrument] = p.ID
 	}
 	t.owes(p)
+	t.credit(p)
+}
+
+// credit adds a pack, or what was drawn from one.
+func (t *tally) credit(p Payment) {
+	switch {
+	case p.Pack && p.Delivery == DeliveryDelivered && !p.SettledAt.IsZero():
+		if bought, err := CreditFor(p.Amount); err != nil {
+			t.broken("credit", p.ID, "%v", err)
+		} else {
+			t.packs[p.ID] = bought
+		}
+		if p.State == StateSettled {
+			t.unearned[unit(p.Amount)] += p.Amount.Units()
+		}
+	case p.Method == MethodCredit && !p.SettledAt.IsZero() && p.State != StateRefunded:
+		sum, ok := t.drawn[p.Payer]
+		if !ok {
+			t.drawn[p.Payer] = p.Amount
+			return
+		}
+		sum, err := sum.Add(p.Amount)
+		if err != nil {
+			t.broken("I9", p.ID, "drawn in another unit than before: %v", err)
+			return
+		}
+		t.drawn[p.Payer] = sum
+	}
 }
 
 // owes adds the payment to what the balances must show.
@@ -213,12 +245,19 @@ func (t *tally) balances() {
 			t.broken(invariant, "", "%s is %d, want %d", account, got, want)
 		}
 	}
+	for account, sum := range t.drawn {
+		bought, known := t.packs[account]
+		if more, err := sum.Cmp(bought); !known || err != nil || more > 0 {
+			t.broken("credit", account, "%s were drawn of the %s that it bought", sum, bought)
+		}
+	}
 	seen := map[string]bool{}
 	for account := range t.report.Balances {
 		if u := account[strings.LastIndexByte(account, ' '):]; !seen[u] {
 			seen[u] = true
 			check("I8", AccountUndelivered+u, -t.open[u])
 			check("I8", AccountRefundsDue+u, -t.due[u])
+			check("I8", AccountCredits+u, -t.unearned[u])
 		}
 		if strings.HasPrefix(account, AccountReceivable) || strings.HasPrefix(account, AccountDisputed) {
 			check("I6", account, t.owed[account])

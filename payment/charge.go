@@ -110,7 +110,7 @@ func (p *Processor) record(c Credential, inst Instrument, e Entitlement) Payment
 		Protocol: c.Protocol, Method: c.Offer.Method,
 		ChallengeID: c.ChallengeID, CredentialHash: c.Hash, Instrument: inst.Fingerprint,
 		Scope: c.Scope, Amount: c.Offer.Amount, Description: c.Offer.Quote.Description,
-		Payer: c.Payer, Network: c.Offer.Network,
+		Payer: c.Payer, Network: c.Offer.Network, Pack: c.Offer.Quote.Pack,
 		WindowEnds: now.Add(e.Window), Redeliver: e.Redeliver,
 		Owner: p.cfg.Owner, Epoch: 1, LeaseUntil: now.Add(leaseTime), Attempts: 1,
 		CreatedAt: now, UpdatedAt: now,

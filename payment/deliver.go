@@ -90,7 +90,7 @@ func (p *Processor) Delivered(ctx context.Context, pay Payment, receiptID string
 	next := pay
 	next.Revision, next.UpdatedAt, next.DeliveredAt = pay.Revision+1, now, now
 	next.Delivery, next.ReceiptID, next.Owner, next.LeaseUntil = DeliveryDelivered, receiptID, "", time.Time{}
-	entry := Entry{Payment: pay.ID, Kind: "deliver", Debit: AccountUndelivered, Credit: AccountRevenue, Amount: pay.Amount, At: now}
+	entry := Entry{Payment: pay.ID, Kind: "deliver", Debit: AccountUndelivered, Credit: pay.earned(), Amount: pay.Amount, At: now}
 	if _, err := p.update(ctx, pay, next, []Entry{entry}, "payment.delivered"); err != nil {
 		return fmt.Errorf("record delivery: %w", err)
 	}

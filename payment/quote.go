@@ -24,6 +24,8 @@ type Quote struct {
 	// the rails that can (see [Holder]). Metered asks for offers with Amount as a
 	// ceiling, of which what was used is taken; it implies Hold.
 	Hold, Metered bool
+	// Pack says that credit is bought, which is spent later ([Credits]).
+	Pack bool
 	// Terms are the seller's side of the settlement. They never appear in an offer on the wire.
 	Terms Terms
 }

@@ -14,6 +14,9 @@ type Pass struct {
 	Uses int
 	// For is how long after settlement; zero, with Uses, is the receipt's own life.
 	For time.Duration
+	// Credit says that its payment bought a pack: it opens whatever is drawn from there,
+	// for as long as For says.
+	Credit bool
 }
 
 // Receipts issues signed statements of settlements and takes them back as
@@ -38,4 +41,6 @@ type Grant struct {
 	// Collect says that it opens only what its payment still owes: the request
 	// is to be served under that payment, or not at all.
 	Collect bool
+	// Credit says that the request is to be drawn from the account of PaymentID.
+	Credit bool
 }

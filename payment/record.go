@@ -36,6 +36,9 @@ type Payment struct {
 	// pending until then, and authorized while what was decided to be taken, Amount,
 	// is being taken.
 	Held bool
+	// Pack says that it buys credit: it is delivered when the account is open, and its
+	// money is owed until it is used.
+	Pack bool
 
 	// Key is the rail's idempotency key; Intent the sealed outgoing request,
 	// dropped once the payment is settled, failed or voided.

@@ -55,7 +55,7 @@ func (p *Processor) refund(ctx context.Context, pay Payment, reason string) (Pay
 	next.Revision, next.Epoch, next.UpdatedAt = pay.Revision+1, pay.Epoch+1, now
 	next.State, next.Reason, next.Owner, next.LeaseUntil = StateRefunding, reason, p.cfg.Owner, now.Add(leaseTime)
 	if pay.Delivery == DeliveryDelivered {
-		from = AccountRevenue
+		from = pay.earned()
 	} else {
 		next.Delivery = DeliveryNone
 	}

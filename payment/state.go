@@ -98,7 +98,7 @@ var heldTable = map[position][]position{
 func Check(from, to Payment) error {
 	if from.ID != to.ID || from.ChallengeID != to.ChallengeID || from.Instrument != to.Instrument ||
 		from.CredentialHash != to.CredentialHash || from.Scope != to.Scope || from.Key != to.Key ||
-		from.Payer != to.Payer || from.Network != to.Network || from.Held != to.Held {
+		from.Payer != to.Payer || from.Network != to.Network || from.Held != to.Held || from.Pack != to.Pack {
 		return fmt.Errorf("%s: a fixed field changed: %w", from.ID, ErrState)
 	}
 	if from.Amount != to.Amount && !lowers(from, to) {

@@ -31,6 +31,9 @@ func (d Desk) Issue(p payment.Payment, pass payment.Pass) (token, id string, err
 		c.Scope.Method = http.MethodGet // a HEAD is priced, and opened, as its GET
 	}
 	switch {
+	case pass.Credit:
+		c.Use, c.Scope.Method, c.Scope.Target, c.Scope.Digest = Use{Kind: Credit}, Any, Any, Any
+		c.Expires = p.SettledAt.Add(pass.For).Truncate(time.Second)
 	case pass.Uses > 0:
 		c.Use, c.Scope.Digest = Use{Kind: Times, N: pass.Uses}, Any
 		switch {
@@ -73,7 +76,7 @@ func (d Desk) Redeem(ctx context.Context, token string, live payment.Scope) (pay
 		return payment.Grant{PaymentID: c.PaymentID}, nil // nothing is counted
 	}
 	if err == nil && c.Use.Kind == Credit {
-		err = ErrScope // nothing here draws on a balance
+		return payment.Grant{PaymentID: c.PaymentID, Credit: true}, nil // what is left decides
 	}
 	if err == nil {
 		c, err = d.Verifier.Redeem(ctx, token, live)

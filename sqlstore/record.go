@@ -52,6 +52,9 @@ func fixed(p *payment.Payment) string {
 	}
 	buf = binary.BigEndian.AppendUint64(buf, uint64(units))
 	buf = append(buf, byte(p.Amount.Scale()))
+	if p.Pack {
+		buf = append(buf, "pack"...)
+	}
 	if p.Held || p.Payer != "" || p.Network != "" {
 		buf = append(appendField(appendField(buf, p.Payer), p.Network), byte(flag(p.Held)))
 	}
@@ -95,7 +98,7 @@ func all(p *payment.Payment) []any {
 	args := append(make([]any, 0, 48),
 		p.ID, p.Protocol, p.Method, p.ChallengeID, p.CredentialHash, p.Instrument,
 		p.Scope.Tenant, p.Scope.Route, p.Scope.Method, p.Scope.Target, p.Scope.Digest,
-		p.Amount.Currency(), int64(p.Amount.Scale()), p.Description, p.Key, p.Payer, p.Network, flag(p.Held), millis(p.CreatedAt))
+		p.Amount.Currency(), int64(p.Amount.Scale()), p.Description, p.Key, p.Payer, p.Network, flag(p.Held), flag(p.Pack), millis(p.CreatedAt))
 	args = append(args, changing(p)...)
 	return append(args, fixed(p), dueAt(p))
 }
@@ -105,14 +108,14 @@ type row interface{ Scan(dest ...any) error }
 // scanPayment reads what selectPayment selects.
 func scanPayment(r row) (payment.Payment, error) {
 	var (
-		p                                                        payment.Payment
-		units, scale, created, disputed, window, redeliver, held int64
-		lease, settled, delivered, refunded, updated, dispatches int64
-		currency                                                 string
+		p                                                              payment.Payment
+		units, scale, created, disputed, window, redeliver, held, pack int64
+		lease, settled, delivered, refunded, updated, dispatches       int64
+		currency                                                       string
 	)
 	err := r.Scan(&p.ID, &p.Protocol, &p.Method, &p.ChallengeID, &p.CredentialHash, &p.Instrument,
 		&p.Scope.Tenant, &p.Scope.Route, &p.Scope.Method, &p.Scope.Target, &p.Scope.Digest,
-		&currency, &scale, &p.Description, &p.Key, &p.Payer, &p.Network, &held, &created,
+		&currency, &scale, &p.Description, &p.Key, &p.Payer, &p.Network, &held, &pack, &created,
 		&units, &p.Revision, &p.State, &p.Delivery, &dispatches, &p.Account, &p.Intent, &p.Reference, &p.RefundReference,
 		&p.ReceiptID, &p.Reason, &disputed, &window, &redeliver, &p.Owner, &p.Epoch, &lease,
 		&p.Attempts, &p.RefundsFailed, &settled, &delivered, &refunded, &updated)
@@ -125,7 +128,7 @@ func scanPayment(r row) (payment.Payment, error) {
 	if p.Amount, err = money.New(units, currency, int(scale)); err != nil {
 		return payment.Payment{}, fmt.Errorf("read payment %s: %w", p.ID, err)
 	}
-	p.Dispatches, p.Disputed, p.Redeliver, p.Held = int(dispatches), disputed != 0, redeliver != 0, held != 0
+	p.Dispatches, p.Disputed, p.Redeliver, p.Held, p.Pack = int(dispatches), disputed != 0, redeliver != 0, held != 0, pack != 0
 	p.WindowEnds, p.LeaseUntil, p.CreatedAt = moment(window), moment(lease), moment(created)
 	p.SettledAt, p.DeliveredAt, p.RefundedAt, p.UpdatedAt = moment(settled), moment(delivered), moment(refunded), moment(updated)
 	if len(p.Intent) == 0 {

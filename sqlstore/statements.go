@@ -9,7 +9,7 @@ import (
 
 // fixedColumns are written by a claim and never again; the others by every update.
 const fixedColumns = `id, protocol, method, challenge_id, credential_hash, instrument,
-	tenant, route, http_method, target, digest, currency, scale, description, rail_key, payer, network, held, created_at`
+	tenant, route, http_method, target, digest, currency, scale, description, rail_key, payer, network, held, pack, created_at`
 
 const changingColumns = `units, revision, state, delivery, dispatches, account, intent, reference, refund_reference, receipt_id, reason,
 	disputed, window_ends, redeliver, owner, epoch, lease_until, attempts, refunds_failed, settled_at, delivered_at, refunded_at, updated_at`

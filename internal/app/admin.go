@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"paywall/internal/problem"
+	"paywall/methods/credit"
 	"paywall/methods/stripe"
 	"paywall/payment"
 )
@@ -37,6 +38,7 @@ type operator struct {
 	reconciler *reconciler
 	// transfers is nil when no stablecoins are paid to the processor.
 	transfers *stripe.Deliverer
+	credit    credit.Store
 	// shop is nil when nothing is sold over UCP.
 	shop *front
 	// listen is where the listener is, for the names it answers to.
@@ -52,6 +54,9 @@ func (o *operator) handler() http.Handler {
 	mux.HandleFunc("POST /admin/payments/{id}/decide", o.decide)
 	mux.HandleFunc("GET /admin/transfers", o.listTransfers)
 	mux.HandleFunc("POST /admin/transfers/{id}/{act}", o.moveTransfer)
+	mux.HandleFunc("GET /admin/credit", o.listCredit)
+	mux.HandleFunc("GET /admin/credit/{id}", o.showCredit)
+	mux.HandleFunc("POST /admin/credit/{id}/freeze", o.freezeCredit)
 	mux.HandleFunc("GET /admin/orders", o.listOrders)
 	mux.HandleFunc("GET /admin/orders/{id}", o.showOrder)
 	mux.HandleFunc("POST /admin/orders/{id}/{act}", o.changeOrder)

@@ -63,6 +63,7 @@ type commands struct {
 	Refund    refundCmd    `cmd:"" help:"Return a settled payment to its payer."`
 	Ledger    ledgerCmd    `cmd:"" help:"Prove the books."`
 	Settle    settleCmd    `cmd:"" help:"Pause or resume settlement."`
+	Credit    creditCmd    `cmd:"" help:"List, show and freeze what packs of credit have bought."`
 	Orders    ordersCmd    `cmd:"" help:"List and show orders; ship, erase, and tell their platforms again."`
 	Catalog   catalogCmd   `cmd:"" help:"Check a catalog, or write one of the products at the processor."`
 	Transfers transfersCmd `cmd:"" help:"Stablecoins in the processor's books: how far they follow, and what was given up."`

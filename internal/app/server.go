@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 	"paywall/gate"
 	"paywall/internal/config"
 	"paywall/internal/testhook"
+	"paywall/methods/credit"
 	"paywall/methods/stripe"
 	"paywall/openapi"
 	"paywall/payment"
@@ -112,8 +114,12 @@ func (s *server) open(ctx context.Context, now func() time.Time) error {
 	if err = s.deposits(ctx, now); err != nil {
 		return err
 	}
+	credits, err := credit.New(credit.Config{Store: s.store.Credit(), Now: now})
+	if err != nil {
+		return err //nolint:wrapcheck // it names the field
+	}
 	s.processor, err = payment.New(ctx, payment.Config{
-		Store: countedStore{s.store, s.telemetry.metrics}, Methods: s.parts.rails.Methods, Key: s.parts.seal, Sole: true, Now: now, Logger: s.env.logger,
+		Store: countedStore{s.store, s.telemetry.metrics}, Methods: append(slices.Clip(s.parts.rails.Methods), credits), Key: s.parts.seal, Sole: true, Now: now, Logger: s.env.logger,
 		Patience: cfg.Settlement.Patience, Attempt: cfg.Settlement.Attempt,
 		InFlight: cfg.Limits.InFlight, Queue: cfg.Limits.Queue, Dispatches: cfg.Limits.Dispatches,
 		Observe: s.telemetry.rail, Point: testhook.Point(),
@@ -131,7 +137,7 @@ func (s *server) open(ctx context.Context, now func() time.Time) error {
 	s.gate, err = gate.New(gate.Config{
 		Service: service,
 		Realm:   cfg.Realm, Origin: cfg.PublicURL, Processor: s.processor, Methods: s.parts.rails.Methods, Protocols: s.parts.protocols,
-		Receipts: s.desk, Keys: s.store, Limits: limitsOf(cfg.Limits), Client: s.env.client, Hosts: cfg.Hosts,
+		Receipts: s.desk, Credits: credits, Keys: s.store, Limits: limitsOf(cfg.Limits), Client: s.env.client, Hosts: cfg.Hosts,
 		Canonical: canonicalOptions(cfg), Now: now, Logger: s.env.logger, Observe: s.telemetry.request, Point: testhook.Point(),
 	})
 	if err != nil {
@@ -438,7 +444,7 @@ func (s *server) ready() (bool, map[string]string) {
 func (s *server) operator() *operator {
 	o := &operator{
 		processor: s.processor, store: s.store, reload: s.reload, now: testhook.Now(),
-		metrics: s.telemetry.metricsHandler(), ready: s.ready, logger: s.env.logger, listen: s.cfg.Admin.Listen, shop: s.shop,
+		metrics: s.telemetry.metricsHandler(), ready: s.ready, logger: s.env.logger, listen: s.cfg.Admin.Listen, shop: s.shop, credit: s.store.Credit(),
 	}
 	if s.transfers != nil {
 		o.transfers = s.transfers
@@ -455,6 +461,7 @@ const revocationEvery = 500 * time.Millisecond
 // followRevocations catches up with the outbox from a position and returns the next.
 func (s *server) followRevocations(ctx context.Context, after int64) (int64, error) {
 	for {
+		from := after
 		page, err := s.store.Events(ctx, after, 1000)
 		if err != nil {
 			return after, fmt.Errorf("read the outbox: %w", err)
@@ -469,6 +476,11 @@ func (s *server) followRevocations(ctx context.Context, after int64) (int64, err
 		}
 		if len(ids) > 0 {
 			s.revoked.Add(ids...)
+		}
+		for _, id := range ids { // of most of them there is none
+			if err := s.store.Credit().Freeze(ctx, id); err != nil {
+				return from, fmt.Errorf("freeze what is left of %s: %w", id, err)
+			}
 		}
 		if len(page) < 1000 {
 			return after, nil

@@ -111,6 +111,13 @@ func (s *parts) unpayable(i int, r config.Route) config.Errors {
 			Route: r.ID, Amount: p.Amount, Description: r.Description, Terms: r.Terms,
 			Hold: r.Settle == gate.SettleHold || r.Settle == gate.SettleMetered, Metered: r.Settle == gate.SettleMetered,
 		}
+		if r.Credit != nil {
+			if problem := s.undrawable(i, r, p); problem != nil {
+				problems = append(problems, *problem)
+				continue
+			}
+			q.Amount, q.Pack = r.Credit.Pack, true
+		}
 		offered := false
 		var why []string
 		for _, m := range s.methodsOf(r) {
@@ -125,10 +132,28 @@ func (s *parts) unpayable(i int, r config.Route) config.Errors {
 			if path == "" {
 				path = fmt.Sprintf("routes[%d].price", i)
 			}
-			problems = append(problems, s.cfg.Problem(path, "no payment method can take %s (%s); raise the price or add a method", p.Amount, strings.Join(why, "; ")))
+			problems = append(problems, s.cfg.Problem(path, "no payment method can take %s (%s); raise the price or add a method", q.Amount, strings.Join(why, "; ")))
 		}
 	}
 	return problems
+}
+
+// undrawable says why a price cannot be drawn from a pack of its route, or nil.
+func (s *parts) undrawable(i int, r config.Route, p config.PricePoint) *config.Problem {
+	path := p.Path
+	if path == "" {
+		path = fmt.Sprintf("routes[%d].price", i)
+	}
+	scale, known := payment.CreditScale(p.Amount.Currency())
+	if _, err := p.Amount.Rescale(scale); !known || err != nil {
+		problem := s.cfg.Problem(path, "%s cannot be drawn from credit, which is kept in units of %d places", p.Amount, scale)
+		return &problem
+	}
+	if more, err := p.Amount.Cmp(r.Credit.Pack); err != nil || more > 0 {
+		problem := s.cfg.Problem(path, "a pack of %s does not pay for one request at %s", r.Credit.Pack, p.Amount)
+		return &problem
+	}
+	return nil
 }
 
 // sellable reports whether some method can take a price of the route now.
@@ -136,10 +161,14 @@ func (s *parts) sellable(r config.Route) bool {
 	for _, p := range r.Prices {
 		for _, m := range s.methodsOf(r) {
 			for _, hold := range []bool{true, false} {
-				if _, err := m.Offer(payment.Quote{
+				q := payment.Quote{
 					Route: r.ID, Amount: p.Amount, Description: r.Description, Terms: r.Terms,
 					Hold: hold || r.Settle == gate.SettleMetered, Metered: r.Settle == gate.SettleMetered,
-				}); err == nil {
+				}
+				if r.Credit != nil {
+					q.Amount, q.Pack = r.Credit.Pack, true
+				}
+				if _, err := m.Offer(q); err == nil {
 					return true
 				}
 			}
@@ -220,6 +249,9 @@ func (s *parts) routes(env environment) ([]gate.Route, error) {
 			Description: r.Description, Terms: r.Terms, Window: r.Window, Redeliver: r.Redeliver, Pass: r.Pass,
 			Accept: r.Accept, Body: r.BodyLimit, Handler: hop, Settle: r.Settle,
 		}
+		if r.Credit != nil {
+			one.Credit = gate.Credit{Pack: r.Credit.Pack, For: r.Credit.For}
+		}
 		if r.Meter != nil {
 			one.Meter = gate.Meter{Header: r.Meter.Header, Missing: r.Meter.Missing}
 		}
@@ -274,6 +306,9 @@ func (s *parts) described(r config.Route) []openapi.Offer {
 	q := payment.Quote{
 		Route: r.ID, Amount: r.Prices[0].Amount, Description: r.Description, Terms: r.Terms, Metered: metered,
 		Hold: metered || r.Settle == gate.SettleHold || r.Settle != gate.SettleBefore && safe,
+	}
+	if r.Credit != nil {
+		q.Amount, q.Pack, q.Hold, fixed = r.Credit.Pack, true, false, true
 	}
 	for _, m := range s.methodsOf(r) {
 		unknown = append(unknown, openapi.Offer{Method: m.Name(), Currency: strings.ToLower(q.Amount.Currency())})

@@ -36,7 +36,7 @@ var house = []houseRule{
 	{"methods/facilitator", []string{"x402/...", "payment", "money"}},
 	{"methods/...", []string{"payment", "money"}},
 	{"pricing/...", []string{"payment", "money"}},
-	{"sqlstore/...", []string{"payment", "checkout", "money"}},
+	{"sqlstore/...", []string{"payment", "checkout", "methods/credit", "money"}},
 	{"checkout/...", []string{"checkout", "payment", "money"}},
 
 	// Wire packages never import each other; a name followed by its own name is

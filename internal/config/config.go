@@ -224,6 +224,8 @@ type Route struct {
 	Redeliver *bool
 	Accept    []int
 	Pass      payment.Pass
+	// Credit is nil on a route whose requests are paid one by one.
+	Credit *RouteCredit
 	// Settle is "auto", "before", "hold" or "metered"; Meter is set with the last.
 	Settle string
 	Meter  *Meter
@@ -235,6 +237,12 @@ type Route struct {
 	// Prices are the amounts it can come to, with where each is written: a
 	// caller that knows the methods checks that each can be paid.
 	Prices []PricePoint
+}
+
+// RouteCredit sells credit in packs.
+type RouteCredit struct {
+	Pack money.Amount
+	For  time.Duration
 }
 
 // PricePoint is an amount that a route can come to.

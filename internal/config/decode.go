@@ -38,9 +38,6 @@ type decoder struct {
 	most int
 }
 
-// reserver names keys that later versions will have, with what they belong to.
-type reserver interface{ reserved() map[string]string }
-
 // parse reads the one document of data into v, a pointer to a struct.
 func (d *decoder) parse(data []byte, v any) {
 	if len(data) > d.most {
@@ -208,24 +205,17 @@ func (d *decoder) object(n *yaml.Node, path string, v reflect.Value) {
 		d.notObject(n, path, v.Type())
 		return
 	}
-	later := map[string]string{}
-	if r, ok := reflect.TypeAssert[reserver](v); ok {
-		later = r.reserved()
-	}
 	d.entries(n, path, func(key, at string, value *yaml.Node) {
 		field, ok := fieldOf(v.Type(), key)
-		switch {
-		case ok:
+		if ok {
 			d.value(value, at, v.FieldByIndex(field.Index), field.Tag)
-		case later[key] != "":
-			d.fault(at, "comes with %s, not in this version; leave it out", later[key])
-		default:
-			known := keysOf(v.Type())
-			if meant := nearest(key, known); meant != "" {
-				d.fault(at, "is not a key here; was %s meant?", meant)
-			} else {
-				d.fault(at, "is not a key here; there are %s", strings.Join(known, ", "))
-			}
+			return
+		}
+		known := keysOf(v.Type())
+		if meant := nearest(key, known); meant != "" {
+			d.fault(at, "is not a key here; was %s meant?", meant)
+		} else {
+			d.fault(at, "is not a key here; there are %s", strings.Join(known, ", "))
 		}
 	})
 }

@@ -60,10 +60,6 @@ type methodsFile struct {
 	Facilitator []facilitatorFile `yaml:"facilitator,one" type:"mapping or list" doc:"Stablecoins, each on one network, that x402 facilitators settle."`
 }
 
-func (methodsFile) reserved() map[string]string {
-	return map[string]string{"credit": "credit packs"}
-}
-
 type stripeFile struct {
 	Key                reference         `yaml:"key" doc:"Secret or restricted key. A live key is given by env: or file:. Required."`
 	Profile            string            `yaml:"profile" doc:"Your network profile, which wallets name when they make a token: profile_…. Required."`

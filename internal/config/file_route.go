@@ -16,13 +16,12 @@ type routeFile struct {
 	Redeliver   *bool       `yaml:"redeliver" else:"true for GET, HEAD, PUT and DELETE" doc:"Whether the request may be sent to the upstream again when it is unclear what became of it."`
 	Accept      []count     `yaml:"accept" type:"list of numbers" doc:"Statuses besides 2xx that count as delivered."`
 	Pass        *passFile   `yaml:"pass"`
+	Credit      *creditFile `yaml:"credit"`
 	Terms       termsFile   `yaml:"terms"`
 	Settle      string      `yaml:"settle" enum:"auto|before|hold|metered" default:"auto" doc:"When money is taken: before the request is passed on; hold: when there is an answer to give for it, by methods that can promise the money first, and before by others; metered: when there is an answer, what was used of price, which is a ceiling, by methods that can do so alone. auto is hold for GET and HEAD, before for the rest."`
 	Meter       *meterFile  `yaml:"meter"`
 	BodyLimit   size        `yaml:"body_limit" caution:"1MiB" else:"limits.body" doc:"Largest request body."`
 }
-
-func (routeFile) reserved() map[string]string { return map[string]string{"credit": "credit packs"} }
 
 type whenFile struct {
 	Query  map[string]string `yaml:"query" type:"mapping of text" doc:"Parameters and their exact values; all must hold."`
@@ -57,6 +56,11 @@ type remoteFile struct {
 type passFile struct {
 	Uses count    `yaml:"uses" max:"1000000" doc:"How many further requests the receipt opens; with for alone, any number."`
 	For  duration `yaml:"for" min:"1s" max:"8784h" else:"receipts.ttl" doc:"How long it opens them, from the payment on."`
+}
+
+type creditFile struct {
+	Pack amount   `yaml:"pack" doc:"What a pack of credit costs, as 5.00 USD. It is what is paid for; requests draw their price from it, which may be as little as a thousandth of a cent. Required."`
+	For  duration `yaml:"for" min:"1m" max:"8784h" default:"8760h" doc:"How long the credit can be used, from its payment on."`
 }
 
 type termsFile struct {

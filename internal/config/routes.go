@@ -115,7 +115,26 @@ func (c *checker) route(at string, in *routeFile) Route {
 			c.fault(at+".pass", "wants uses, for, or both")
 		}
 	}
+	c.credit(at, in, &out)
 	return out
+}
+
+// credit checks what a route says of packs.
+func (c *checker) credit(at string, in *routeFile, out *Route) {
+	if in.Credit == nil {
+		return
+	}
+	at += ".credit"
+	out.Credit = &RouteCredit{Pack: in.Credit.Pack.Amount, For: time.Duration(in.Credit.For)}
+	c.missing(at+".pack", "write what a pack costs, as 5.00 USD")
+	switch {
+	case in.Free:
+		c.fault(at, "is for routes with a price")
+	case in.Pass != nil:
+		c.fault(at, "and pass exclude each other: the receipt spends the credit")
+	case in.Settle != "auto" && in.Settle != "before":
+		c.fault(at, "is taken before the request; leave settle out")
+	}
 }
 
 func orNone(names []string) string {
