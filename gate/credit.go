@@ -263,5 +263,5 @@ func writeBalance(w http.ResponseWriter, id string, left money.Amount) {
 	b := Balance{Payment: id}
 	b.Left.Value, b.Left.Currency = left.Decimal(), left.Currency()
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(b) // a client that left
+	_ = json.NewEncoder(w).Encode(b) //nolint:errchkjson // texts, to a client that may have left
 }
