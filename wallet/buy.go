@@ -27,7 +27,11 @@ func (t *Transport) buy(ctx context.Context, r *replay) (*http.Response, error) 
 	if resp.StatusCode != http.StatusPaymentRequired {
 		return attach(resp, r.req, Result{}), nil
 	}
+	asked := peek(resp)
 	drain(resp)
+	if drawn, err := t.spend(ctx, r, asked.Credit); drawn != nil || err != nil {
+		return drawn, err
+	}
 	offers, err := t.readOffers(resp.Header, t.live(r))
 	if err != nil {
 		return nil, &NoOfferError{Err: err}

@@ -87,6 +87,12 @@ func (t *Transport) present(ctx context.Context, r *replay, p *Presentation, res
 		if err != nil {
 			*pending = PendingError{Amount: p.Amount, Err: err}
 		} else {
+			if route, ok, err := t.earn(ctx, r, resp.Header); err != nil {
+				return nil, errors.Join(err, resp.Body.Close())
+			} else if ok && resp.StatusCode >= http.StatusBadRequest {
+				// The credit is bought, and the request that bought it failed.
+				return t.instead(ctx, resp, r, p, result, route)
+			}
 			v, problem := judge(resp)
 			switch v {
 			case answered:
@@ -120,6 +126,17 @@ func (t *Transport) present(ctx context.Context, r *replay, p *Presentation, res
 	}
 	t.setBusy(p.ID, false)
 	return nil, pending
+}
+
+// instead ends a purchase of credit whose request failed, and asks again with it.
+func (t *Transport) instead(ctx context.Context, resp *http.Response, r *replay, p *Presentation, result Result, route string) (*http.Response, error) {
+	resp = t.answer(ctx, resp, r, p, result)
+	drain(resp)
+	drawn, err := t.spend(ctx, r, route)
+	if drawn == nil && err == nil {
+		return nil, &PendingError{Status: resp.StatusCode, Amount: p.Amount, Err: errors.New("credit was bought, and cannot be spent yet")}
+	}
+	return drawn, err
 }
 
 // send presents the credential once. resent says that the base put more than one copy

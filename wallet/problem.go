@@ -11,6 +11,8 @@ import (
 // the seller's, made safe to print.
 type Problem struct {
 	Type, Title, Detail string
+	// Credit is the route whose credit would pay for the request, or empty.
+	Credit string
 }
 
 // Slug is the name of a problem type of the scheme, or "".
@@ -43,5 +45,7 @@ func parseProblem(body []byte) Problem {
 		}
 		return Clean(s, limit)
 	}
-	return Problem{Type: get("type", 200), Title: get("title", 100), Detail: get("detail", 300)}
+	var credit struct{ Route string }
+	_ = json.Unmarshal(m["credit"], &credit) // another type is none
+	return Problem{Type: get("type", 200), Title: get("title", 100), Detail: get("detail", 300), Credit: Clean(credit.Route, 64)}
 }

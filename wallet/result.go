@@ -15,6 +15,9 @@ import (
 // receiptField is where this product's own signed receipt travels.
 const receiptField = "Paywall-Receipt"
 
+// creditField says what a request took from prepaid credit, and what is left.
+const creditField = "Paywall-Credit"
+
 const maxReceiptToken = 8 << 10
 
 // Result says what a response cost.
@@ -34,6 +37,9 @@ type Result struct {
 	Settlement *x402.SettleResponse
 	// ReceiptToken is the signed receipt, unverified, which may itself open doors.
 	ReceiptToken Secret
+	// Credit is what the seller says of the credit that the request was drawn from, in
+	// its own words, or empty.
+	Credit string
 }
 
 // Reference is the payment's name at the payment network, as the seller states it.
@@ -81,7 +87,7 @@ func (r *Result) readReceipts(h http.Header) {
 			r.Receipt = &got
 		}
 	}
-	r.Settlement = settlement(h)
+	r.Settlement, r.Credit = settlement(h), h.Get(creditField)
 	if token := h.Get(receiptField); isToken(token) {
 		r.ReceiptToken = Secret(token)
 		return

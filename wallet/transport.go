@@ -53,6 +53,8 @@ type Config struct {
 	// Journal keeps what is unanswered; nil keeps it in memory, so that a payment
 	// whose outcome was unknown at the end of the process is not taken up again.
 	Journal Journal
+	// Credit keeps receipts that spend what was prepaid; nil keeps them in memory.
+	Credit Credit
 	// Ask puts a payment above [Policy.AskAbove] to a person. When it is nil, such a
 	// payment is left to a wallet that is an [Asker], and refused otherwise.
 	Ask func(ctx context.Context, a Ask) (bool, error)
@@ -118,6 +120,9 @@ func NewTransport(c Config) (*Transport, error) {
 	}
 	if c.Journal == nil {
 		c.Journal = &MemoryJournal{}
+	}
+	if c.Credit == nil {
+		c.Credit = &MemoryCredit{}
 	}
 	if c.Now == nil {
 		c.Now = time.Now

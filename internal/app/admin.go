@@ -250,6 +250,9 @@ func (o *operator) refund(w http.ResponseWriter, r *http.Request) {
 		writeJSON(w, viewOf(p))
 		return
 	}
+	if !o.untouched(w, r, r.PathValue("id")) {
+		return
+	}
 	p, err := o.processor.Refund(r.Context(), r.PathValue("id"), body.Reason)
 	if err != nil && p.State != payment.StateRefunding {
 		o.fail(w, err)

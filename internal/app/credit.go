@@ -67,6 +67,30 @@ func (o *operator) freezeCredit(w http.ResponseWriter, r *http.Request) {
 	o.showCredit(w, r)
 }
 
+// untouched reports whether a payment may be paid back in whole: one that bought credit
+// only while none of it was used. Nothing more is drawn from it then.
+func (o *operator) untouched(w http.ResponseWriter, r *http.Request, id string) bool {
+	for range 2 { // once more when it is frozen: a draw may have been quicker
+		a, err := o.credit.Account(r.Context(), id)
+		switch {
+		case errors.Is(err, payment.ErrNotFound):
+			return true
+		case err != nil:
+			writeProblem(w, http.StatusServiceUnavailable, "Whether its credit was used cannot be read now.")
+			return false
+		case !a.Spent.IsZero():
+			writeProblem(w, http.StatusConflict, a.Spent.String()+" of the credit that it bought were used, so it is not paid back in whole. "+
+				"Freeze the credit, and return what is left at the processor.")
+			return false
+		}
+		if err := o.credit.Freeze(r.Context(), id); err != nil {
+			writeProblem(w, http.StatusServiceUnavailable, "The credit cannot be frozen now, so it is not paid back.")
+			return false
+		}
+	}
+	return true
+}
+
 type creditCmd struct {
 	List   creditListCmd   `cmd:"" help:"List what packs have bought, newest first."`
 	Show   creditShowCmd   `cmd:"" help:"Show one account; it has the id of the payment that bought it."`

@@ -119,6 +119,9 @@ func (c *payCmd) print(p *Process, resp *http.Response, result wallet.Result, ou
 	if err := out.write(p.Stdout, resp.Body); err != nil {
 		return err
 	}
+	if result.Credit != "" {
+		fmt.Fprintf(p.Stderr, "drawn from credit: %s\n", plainText(result.Credit))
+	}
 	if result.Presented && result.Reference() != "" {
 		fmt.Fprintf(p.Stderr, "paid %s, reference %s\n", result.Amount, plainText(result.Reference()))
 	}
@@ -217,7 +220,11 @@ func (c *payCmdWallet) transport(p *Process) (*wallet.Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the journal of unanswered payments: %w", err)
 	}
-	cfg := wallet.Config{Policy: policy, Ledger: ledger, Journal: journal, Test: c.Test, Prefer: c.Protocol, Now: testhook.Now()}
+	credit, err := wallet.OpenCredit(filepath.Join(dir, "credit"))
+	if err != nil {
+		return nil, fmt.Errorf("open what is prepaid: %w", err)
+	}
+	cfg := wallet.Config{Policy: policy, Ledger: ledger, Journal: journal, Credit: credit, Test: c.Test, Prefer: c.Protocol, Now: testhook.Now()}
 	switch c.Wallet {
 	case "key":
 		if cfg.Stablecoins, err = c.keyWallet(p); err != nil {
