@@ -41,6 +41,7 @@ func TestOwnIsValid(t *testing.T) {
 		"/ucp/{release}/checkout-sessions/{id}/cancel": {"POST"}, "/ucp/{release}/carts": {"POST"}, "/ucp/{release}/carts/{id}": {"GET", "PUT"}, "/ucp/{release}/carts/{id}/cancel": {"POST"},
 		"/ucp/{release}/catalog/search": {"POST"}, "/ucp/{release}/catalog/lookup": {"POST"}, "/ucp/{release}/catalog/product": {"POST"}, "/ucp/{release}/orders/{id}": {"GET"}, "/ucp/{release}/mcp": {"POST"},
 		"/shop/checkout/{id}": {"GET"}, "/shop/checkout/{id}/pay": {"POST"}, "/shop/orders/{id}": {"GET"}, "/shop/buy/{items}": {"GET"},
+		"/payments/credit": {"GET"}, "/admin/credit": {"GET"}, "/admin/credit/{id}": {"GET"}, "/admin/credit/{id}/freeze": {"POST"},
 		"/admin/orders": {"GET"}, "/admin/orders/{id}": {"GET"}, "/admin/orders/{id}/{act}": {"POST"}, "/admin/deliveries": {"GET"}, "/admin/deliveries/{id}/resend": {"POST"},
 		"/admin/ledger/verify": {"GET"}, "/admin/settlement/pause": {"POST"}, "/admin/settlement/resume": {"POST"},
 		"/admin/reload": {"POST"}, "/admin/reconcile": {"POST"}, "/metrics": {"GET"},

@@ -75,8 +75,10 @@ type demo struct {
 	person  net.Listener // where the shopping agent has its profile
 	// shopping is set while prices stand until the shop says otherwise.
 	shopping bool
-	stops    []func()
-	ended    chan error
+	// hushed keeps the narrator silent.
+	hushed bool
+	stops  []func()
+	ended  chan error
 }
 
 const (
@@ -99,6 +101,7 @@ routes:
   - {match: "GET /v1/reports/{id}", upstream: api, price: 1.00 USD, description: One market report}
   - {match: "POST /v1/complete", upstream: api, price: 0.75 USD, description: One completion}
   - {id: archive, match: "GET /v1/archive/{path...}", upstream: api, price: 3.00 USD, description: A day in the archive, pass: {for: 24h}}
+  - {id: quotes, match: "GET /v1/quotes/{id}", upstream: api, price: 0.01 USD, description: One quote, credit: {pack: 1.00 USD}}
   - {match: "GET /health", upstream: api, free: true}
 shop:
   catalog: catalog.yaml
@@ -223,6 +226,10 @@ func (d *demo) sampleAPI() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, "{\"completion\":\"%d bytes of prompt, well said\"}\n", len(body))
 	})
+	mux.HandleFunc("GET /v1/quotes/{id}", func(w http.ResponseWriter, r *http.Request) {
+		d.served.Add(1)
+		fmt.Fprintf(w, "quote %s\n", r.PathValue("id"))
+	})
 	mux.HandleFunc("GET /v1/archive/{path...}", func(w http.ResponseWriter, r *http.Request) {
 		d.served.Add(1)
 		fmt.Fprintf(w, "archive of %s\n", r.PathValue("path"))
@@ -293,7 +300,12 @@ func (d *demo) tell(ctx context.Context) error {
 	if err := d.shop(ctx, agent); err != nil {
 		return err
 	}
-	d.chapter(6, "The books")
+	d.shopping = false
+	d.chapter(6, "It buys credit for quotes at a cent each, and spends it")
+	if err := d.credit(ctx, agent); err != nil {
+		return err
+	}
+	d.chapter(7, "The books")
 	return d.books(ctx)
 }
 
@@ -325,9 +337,13 @@ func (d *demo) agent() (*http.Client, *wallet.LinkClient, error) {
 	if err != nil {
 		return nil, nil, err //nolint:wrapcheck // a constant
 	}
+	day, err := money.ParsePrice("10.00 USD")
+	if err != nil {
+		return nil, nil, err //nolint:wrapcheck // a constant
+	}
 	t, err := wallet.NewTransport(wallet.Config{
 		Base: &narrator{d: d, next: &http.Transport{}}, Wallet: link, Test: true,
-		Policy: wallet.Policy{PerPayment: wallet.Limits{limit}, PerDay: wallet.Limits{limit}},
+		Policy: wallet.Policy{PerPayment: wallet.Limits{limit}, PerDay: wallet.Limits{day}},
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("agent: %w", err)
@@ -474,13 +490,15 @@ func (d *demo) books(ctx context.Context) error {
 	revenue, charged, captured := report.Balances["revenue USD/2"], audit.Totals.Charges, audit.Totals.Captured["usd"]
 	d.say("   ledger: %d payments, %d entries, %d broken invariants, revenue %d cents", report.Payments, report.Entries, len(report.Breaks), -revenue)
 	d.say("   card:   charged %d times, %d cents in all", charged, captured)
+	sold, used := -report.Balances["liability:credits USD/2"], report.Balances["receivable:credit USD/5"]
+	d.say("   credit: %d cents were sold, %d.%03d of them are used", sold, used/1000, used%1000)
 	coins, received := -report.Balances["revenue USDC/6"], d.sandbox.Facilitator().Received(demoNetwork, demoPayee)
 	var units int64
 	for _, tr := range received {
 		units += tr.Amount().Int64()
 	}
 	d.say("   chain:  %d transfer to the seller, %d.%06d USDC", len(received), units/1e6, units%1e6)
-	if len(report.Breaks) > 0 || report.Payments != 4 || charged != 3 || captured != -revenue || len(received) != 1 || units != coins {
+	if len(report.Breaks) > 0 || report.Payments != 5+demoQuotes || charged != 4 || captured != sold-revenue || used != 1000*demoQuotes || len(received) != 1 || units != coins {
 		return errors.New("ledger, processor and chain disagree")
 	}
 	d.say("   Every charge was delivered once, also the one whose answer was lost.")
@@ -497,7 +515,7 @@ func (d *demo) closedBooks(ctx context.Context) (payment.Report, error) {
 		if err != nil {
 			return payment.Report{}, fmt.Errorf("audit: %w", err)
 		}
-		if report.Balances[payment.AccountUndelivered+" USD/2"] == 0 && report.Balances[payment.AccountUndelivered+" USDC/6"] == 0 {
+		if report.Balances[payment.AccountUndelivered+" USD/2"] == 0 && report.Balances[payment.AccountUndelivered+" USDC/6"] == 0 && report.Balances[payment.AccountUndelivered+" USD/5"] == 0 {
 			return report, nil
 		}
 		select {
@@ -538,6 +556,9 @@ type narrator struct {
 
 // RoundTrip implements [http.RoundTripper].
 func (n *narrator) RoundTrip(r *http.Request) (*http.Response, error) {
+	if n.d.hushed {
+		return n.next.RoundTrip(r) //nolint:wrapcheck // the agent's own error
+	}
 	n.d.say("   agent:  %s %s", r.Method, r.URL.RequestURI())
 	for _, name := range []string{"Authorization", "PAYMENT-SIGNATURE"} {
 		if v := r.Header.Get(name); v != "" {
@@ -549,7 +570,7 @@ func (n *narrator) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err //nolint:wrapcheck // the agent's own error
 	}
 	n.d.say("   seller: %s", resp.Status)
-	fields := []string{"WWW-Authenticate", "Retry-After", "Payment-Receipt", "Paywall-Receipt"}
+	fields := []string{"WWW-Authenticate", "Retry-After", "Payment-Receipt", "Paywall-Receipt", "Paywall-Credit"}
 	if n.x402 {
 		fields = []string{"PAYMENT-REQUIRED", "Retry-After", "PAYMENT-RESPONSE", "Paywall-Receipt"}
 	}

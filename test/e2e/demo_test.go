@@ -15,7 +15,7 @@ import (
 func TestDemo(t *testing.T) {
 	dir := t.TempDir()
 	r := command(t, dir, environment(dir), "", release, "demo").want(t, 0,
-		"402 Payment Required", "200 OK", "Payment-Receipt", "0 broken invariants", "charged 3 times", "POST /ucp/v1/checkout-sessions", "archive of 1987/10/19",
+		"402 Payment Required", "200 OK", "Payment-Receipt", "0 broken invariants", "charged 4 times", "100 quotes for one payment", `left="0.00000"`, "POST /ucp/v1/checkout-sessions", "archive of 1987/10/19",
 		"PAYMENT-REQUIRED", "PAYMENT-RESPONSE", "by MPP", "eip155:84532", "1 transfer to the seller, 1.000000 USDC")
 	if r.stderr != "" {
 		t.Errorf("standard error has %q", r.stderr)
@@ -68,7 +68,7 @@ func TestDemoKeep(t *testing.T) {
 	}
 	await(t, "the books have the purchases", 10*time.Second, func() bool {
 		r := shell(printed(`\S*paywall ledger verify .*`))
-		return r.code == 0 && strings.Contains(r.stdout, "payments: 6") && strings.Contains(r.stdout, "every invariant holds")
+		return r.code == 0 && strings.Contains(r.stdout, "payments: 107") && strings.Contains(r.stdout, "every invariant holds")
 	})
 	if err := demo.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
