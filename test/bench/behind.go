@@ -38,7 +38,7 @@ func newBehind(ctx context.Context) (*behind, error) {
 		h["Content-Type"], h["Content-Length"] = []string{"application/json"}, []string{strconv.Itoa(len(page))}
 		_, _ = w.Write(page)
 	}
-	for _, pattern := range []string{"/v1/reports/{id}", "/v1/coins/{id}"} {
+	for _, pattern := range []string{"/v1/reports/{id}", "/v1/coins/{id}", "/v1/calls/{id}"} {
 		api.HandleFunc(pattern, report)
 	}
 	api.HandleFunc("/v1/stream", b.stream)

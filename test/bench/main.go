@@ -53,7 +53,7 @@ type bench struct {
 
 func run(ctx context.Context) error {
 	quick := flag.Bool("quick", false, "fewer and shorter rounds: a look, not a measurement")
-	only := flag.String("only", "", "one group: challenges, x402-challenges, receipts, payments, x402-payments, forged, streams, reload, unpaid, shop, footprint")
+	only := flag.String("only", "", "one group: challenges, x402-challenges, receipts, payments, x402-payments, forged, streams, reload, unpaid, shop, credit, footprint")
 	name := flag.String("role", "", "serve as a part of the measurement (used by this program itself)")
 	var s settings
 	flag.StringVar(&s.api, "api", "", "address of the API, for a role")
@@ -110,6 +110,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		{"reload", b.reload},
 		{"unpaid", b.unpaid},
 		{"shop", b.shop},
+		{"credit", b.credit},
 		{"footprint", b.footprint},
 	} {
 		if b.only != "" && b.only != g.name {

@@ -49,6 +49,7 @@ routes:
   - {match: "GET /v1/reports/{id}", upstream: api, price: 1.00 USD, description: One market report, pass: {for: 1h}, methods: [stripe]}
   - {match: "GET /v1/both/{id}", upstream: api, price: 1.00 USD, description: One market report}
   - {match: "/v1/coins/{id}", upstream: api, price: 1.00 USD, description: One market report, methods: [facilitator]}
+  - {match: "GET /v1/calls/{id}", upstream: api, price: 0.01 USD, methods: [stripe], credit: {pack: 9000.00 USD}}
   - {match: GET /v1/stream, upstream: api, price: 1.00 USD, methods: [stripe]}
   - {match: GET /v1/open, upstream: api, free: true}
 limits:

@@ -236,3 +236,36 @@ func TestCreditCommand(t *testing.T) {
 	w.api.release()
 	w.books()
 }
+
+// TestCreditByCoins buys packs with stablecoins, in both versions of x402, and spends
+// them as any other.
+func TestCreditByCoins(t *testing.T) {
+	t.Parallel()
+	w := newCounter(t, release)
+	w.takeCoins(true)
+	w.serve()
+	for _, v1 := range []bool{false, true} {
+		c := newCoiner(t)
+		c.v1 = v1
+		got := c.agent().buy(t, http.MethodGet, w.public+"/v1/quotes/0", "")
+		receipt := got.header.Get("Paywall-Receipt")
+		if s := got.settlement(t); !s.Success || receipt == "" {
+			t.Errorf("v1 %t: %+v, %v", v1, s, got.header)
+		}
+		for range 3 {
+			if got := w.quote(t.Context(), receipt, "1"); got != http.StatusOK {
+				t.Errorf("v1 %t: %d", v1, got)
+			}
+		}
+	}
+	for _, a := range w.credits() {
+		if a.Bought != "5.00000 USD" || a.Left != "4.96000 USD" {
+			t.Errorf("%+v", a)
+		}
+	}
+	if n := len(w.audit().Chain.Transfers); n != 2 {
+		t.Errorf("%d transfers", n)
+	}
+	w.until("all is entered", func(r row) bool { return r.position() == delivered })
+	w.books()
+}

@@ -2,6 +2,7 @@ package interop
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ const mppxCommand = "node_modules/mppx/dist/bin.js"
 // TestClients pays with the clients that agents use today.
 func TestClients(t *testing.T) {
 	needNode(t)
-	s := start(t, "")
+	s := start(t, packs)
 
 	t.Run("mppx library, GET", func(t *testing.T) {
 		p := s.pay(t, nil, s.public+"/v1/reports/7")
@@ -62,8 +63,33 @@ func TestClients(t *testing.T) {
 		}
 		s.reached(t, "POST /v1/complete")
 	})
+	t.Run("mppx library, a pack of credit", func(t *testing.T) {
+		p := s.pay(t, nil, s.public+"/v1/calls/1")
+		p.settled(t, 500, "usd")
+		p.answered(t, map[string]string{"method": "GET", "path": "/v1/calls/1", "body": ""})
+		for range 3 {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.public+"/v1/calls/2", http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+p.PaywallReceipt)
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Header.Get("Paywall-Credit"), "left=\"4.9") {
+				t.Errorf("%s %v", resp.Status, resp.Header)
+			}
+		}
+		s.reached(t, "GET /v1/calls/1", "GET /v1/calls/2", "GET /v1/calls/2", "GET /v1/calls/2")
+	})
 	t.Run("mppx validate", s.validate)
 }
+
+// packs is a route that sells credit.
+const packs = `  - {id: calls, match: "GET /v1/calls/{id}", upstream: api, price: 0.01 USD, credit: {pack: 5.00 USD}, description: One call}
+`
 
 // A paid answer, as client.mjs prints it.
 type paid struct {
@@ -175,7 +201,7 @@ func (s *stack) validate(t *testing.T) {
 		}
 	}
 	slices.Sort(paths)
-	if want := []string{"GET /v1/reports/{id}", "POST /v1/complete"}; !slices.Equal(paths, want) {
+	if want := []string{"GET /v1/calls/{id}", "GET /v1/reports/{id}", "POST /v1/complete"}; !slices.Equal(paths, want) {
 		t.Errorf("validated %q, want %q", paths, want)
 	}
 	if status != 0 || report.Summary.Passed < 30 {
