@@ -47,11 +47,6 @@ func (g *Gate) checkCredit(c *route) error {
 	if c.Credit.For == 0 {
 		c.Credit.For = CreditFor
 	}
-	for _, price := range c.Pricer.Prices() {
-		if more, err := price.Cmp(c.Credit.Pack); err != nil || more > 0 {
-			return fmt.Errorf("route %s: a pack of %s does not pay for one request at %s", c.ID, c.Credit.Pack, price)
-		}
-	}
 	return nil
 }
 
@@ -59,6 +54,9 @@ func (g *Gate) checkCredit(c *route) error {
 func (g *Gate) packOf(c *route, q payment.Quote) (offered payment.Quote, draw *payment.Offer, err error) {
 	if !c.Credit.sold() {
 		return q, nil, nil
+	}
+	if more, err := q.Amount.Cmp(c.Credit.Pack); err != nil || more > 0 {
+		return q, nil, fmt.Errorf("route %s: a pack of %s does not pay for one request at %s", c.ID, c.Credit.Pack, q.Amount)
 	}
 	o, err := g.cfg.Credits.Offer(q)
 	if err != nil {
@@ -81,8 +79,19 @@ func (c *route) pass() payment.Pass {
 	return c.Pass
 }
 
-// sold opens the account of a pack that is paid, and draws this request from it.
-func (x *exchange) sold(pack payment.Payment, d payment.Dialect) {
+// sold opens the account of a pack that is paid, and draws this request from it. Its
+// credential stays good for this one request, drawn anew: the answer may have been lost.
+// One that the network shows to everybody is not, since it would spend the credit of
+// whoever has paid.
+func (x *exchange) sold(pack payment.Payment, d payment.Dialect, key string, public bool) {
+	name := "first"
+	if pack.Delivery == payment.DeliveryDelivered {
+		if public {
+			x.refuse(&payment.Error{Kind: payment.KindInvalidChallenge, Detail: "This challenge has been used; its credit is spent with the receipt.", PaymentID: pack.ID})
+			return
+		}
+		name = rand.Text()
+	}
 	token, id, err := x.g.cfg.Receipts.Issue(pack, x.route.pass())
 	if err != nil {
 		x.refuse(&payment.Error{Kind: payment.KindInvalidChallenge, Detail: "What this payment bought is over.", PaymentID: pack.ID, Err: err})
@@ -97,7 +106,7 @@ func (x *exchange) sold(pack payment.Payment, d payment.Dialect) {
 	x.sale = &sale{pack, d, token}
 	// From here on the payer is told of its credit, whatever becomes of the request.
 	x.w.Header().Set(receiptField, token)
-	x.draw(pack.ID, "first", "")
+	x.draw(pack.ID, name, key)
 }
 
 // open delivers a pack. Whatever fails on the way is tried again with the same
@@ -143,26 +152,25 @@ func (x *exchange) spend(account string) {
 	}
 	sum := sha256.Sum256([]byte(key))
 	name := "key-" + base64.RawURLEncoding.EncodeToString(sum[:])
-	x.draw(account, name, "credit:"+account+":"+name+x.scope.Hash())
+	key = "credit:" + account + ":" + name + x.scope.Hash()
+	if x.repeat(key) {
+		return
+	}
+	flight, first := x.g.flights.join(key)
+	if !first {
+		x.follow(flight, key)
+		return
+	}
+	defer x.g.flights.land(key, flight)
+	if x.repeat(key) {
+		return
+	}
+	x.draw(account, name, key)
 }
 
-// draw takes what the request costs from an account and serves it. Answers are kept
-// under key for who asks again.
+// draw takes what the request costs from an account and serves it. The answer is kept
+// under key, if there is one, for who asks again.
 func (x *exchange) draw(account, name, key string) {
-	if key != "" {
-		if x.repeat(key) {
-			return
-		}
-		flight, first := x.g.flights.join(key)
-		if !first {
-			x.follow(flight, key)
-			return
-		}
-		defer x.g.flights.land(key, flight)
-		if x.repeat(key) {
-			return
-		}
-	}
 	challenge := "credit:" + account + ":" + name
 	sum := sha256.Sum256([]byte(challenge))
 	x.ev.Protocol = "receipt"

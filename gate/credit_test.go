@@ -14,8 +14,11 @@ import (
 	"paywall/gate"
 	"paywall/methods/credit"
 	"paywall/methods/credit/credittest"
+	rail "paywall/methods/facilitator"
 	"paywall/money"
 	"paywall/payment"
+	"paywall/x402"
+	"paywall/x402/evm"
 )
 
 // counter is a house that sells calls for a cent, in packs of 5.00.
@@ -204,9 +207,14 @@ func TestCredit_FirstRequestFails(t *testing.T) {
 		if w := do(router, h.spending(receipt, "GET", "/quote/7")); w.Code != 200 {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
-		// The credential that bought it buys nothing more; it tells where the credit is.
-		if w := do(router, r); w.Code == 200 || w.Header().Get("Paywall-Receipt") == "" {
+		// The credential that bought it buys nothing more. It may come back for its request,
+		// which is drawn then, and for the receipt.
+		w = do(router, r)
+		if again, err := h.desk.Verifier.Verify(w.Header().Get("Paywall-Receipt")); w.Code != 200 || err != nil || again.PaymentID != claims.PaymentID {
 			t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+		}
+		if n := h.left(store, claims.PaymentID); n != 498_000 {
+			t.Errorf("%d left", n)
 		}
 		h.settled(1, 0)
 	}
@@ -247,6 +255,28 @@ func TestCredit_Refund(t *testing.T) {
 	h.settled(1, 1)
 }
 
+// TestCredit_LostAnswer presents the credential of a pack again: in this process for the
+// same answer, and after a restart for its request and the receipt.
+func TestCredit_LostAnswer(t *testing.T) {
+	h, router, store := counter(t)
+	r := h.paid(router, "GET", "/quote/7", "")
+	first := do(router, r)
+	account := first.Header().Get("Paywall-Payment-Id")
+	again := do(router, r)
+	if again.Code != 200 || again.Body.String() != first.Body.String() || again.Header().Get("Paywall-Receipt") != first.Header().Get("Paywall-Receipt") || h.api.count() != 1 {
+		t.Errorf("%d %s, after %d requests", again.Code, again.Body, h.api.count())
+	}
+	if n := h.left(store, account); n != 499_000 {
+		t.Errorf("%d left", n)
+	}
+	other := request(t, "GET", "/quote/8", "")
+	other.Header.Set("Authorization", r.Header.Get("Authorization"))
+	if w := do(router, other); w.Code == 200 || w.Header().Get("Paywall-Receipt") != "" {
+		t.Errorf("another request with it: %d %v", w.Code, w.Header())
+	}
+	h.settled(1, 0)
+}
+
 func TestCredit_Refusals(t *testing.T) {
 	h, _, _ := counter(t)
 	for name, r := range map[string]gate.Route{
@@ -272,6 +302,67 @@ func TestCredit_Refusals(t *testing.T) {
 func amount(t *testing.T, s string) money.Amount {
 	t.Helper()
 	a, err := money.ParsePrice(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// TestCredit_ChainReader shows that whoever reads the payment of a pack on the chain does
+// not get the credit, neither beside its payer nor after a restart.
+func TestCredit_ChainReader(t *testing.T) {
+	store := &credittest.Memory{}
+	withCredit := func(gc *gate.Config, pc *payment.Config) {
+		m, err := credit.New(credit.Config{Store: store, Now: pc.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		gc.Credits, pc.Methods = m, append(pc.Methods, m)
+	}
+	h, c := coinHouse(t, withCredit)
+	open := func() *gate.Router {
+		router, err := h.gate.Router([]gate.Route{{ID: "r", Pattern: "GET /r", Pricer: usd(t, "0.01 USD"), Handler: h.api, Credit: gate.Credit{Pack: amount(t, "5.00 USD")}}})
+		h.must(err)
+		return router
+	}
+	router := open()
+	field, _, _ := signed(t, h, router)
+	const payer, reader = "192.0.2.1:1000", "198.51.100.1:1000"
+	w := do(router, with(request(t, http.MethodGet, "/r", ""), field, payer))
+	if w.Code != 200 || w.Header().Get("Paywall-Receipt") == "" {
+		t.Fatalf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	account := w.Header().Get("Paywall-Payment-Id")
+	for _, when := range []string{"beside its payer", "after a restart"} {
+		if when == "after a restart" {
+			h.build(func(gc *gate.Config, pc *payment.Config) {
+				m, err := rail.New(rail.Config{Asset: baseUSDC(t), PayTo: payee(t), Client: c, Now: pc.Now})
+				h.must(err)
+				p, err := x402.New(x402.Config{Origin: "https://" + realm})
+				h.must(err)
+				gc.Methods, pc.Methods, gc.Protocols = []payment.Method{m}, []payment.Method{m}, []payment.Protocol{p}
+			}, withCredit)
+			router = open()
+		}
+		w := do(router, with(request(t, http.MethodGet, "/r", ""), field, reader))
+		if w.Code == 200 || w.Header().Get("Paywall-Receipt") != "" || h.api.count() != 1 || h.left(store, account) != 499_000 {
+			t.Errorf("%s: %d %v, %d left", when, w.Code, w.Header(), h.left(store, account))
+		}
+	}
+}
+
+func baseUSDC(t *testing.T) evm.Asset {
+	t.Helper()
+	a, ok := evm.FindAsset("eip155:84532", "USDC")
+	if !ok {
+		t.Fatal("no USDC")
+	}
+	return a
+}
+
+func payee(t *testing.T) evm.Address {
+	t.Helper()
+	a, err := evm.ParseAddress("0x209693Bc6afc0C5328bA36FaF03C514EF312287C")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,7 @@ func (x *exchange) pay(protocol int) {
 	}
 	x.ev.Payment = pay.ID
 	if pay.Pack {
-		x.sold(pay, d)
+		x.sold(pay, d, key, cred.Public)
 		return
 	}
 	if pay.Delivery == payment.DeliveryDelivered {

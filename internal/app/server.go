@@ -477,15 +477,28 @@ func (s *server) followRevocations(ctx context.Context, after int64) (int64, err
 		if len(ids) > 0 {
 			s.revoked.Add(ids...)
 		}
-		for _, id := range ids { // of most of them there is none
-			if err := s.store.Credit().Freeze(ctx, id); err != nil {
-				return from, fmt.Errorf("freeze what is left of %s: %w", id, err)
+		for _, id := range ids {
+			if err := s.freeze(ctx, id); err != nil {
+				return from, err
 			}
 		}
 		if len(page) < 1000 {
 			return after, nil
 		}
 	}
+}
+
+// freeze ends the credit that a payment has bought; of most there is none.
+func (s *server) freeze(ctx context.Context, id string) error {
+	c := s.store.Credit()
+	a, err := c.Account(ctx, id)
+	if err == nil && !a.Frozen {
+		err = c.Freeze(ctx, id)
+	}
+	if err != nil && !errors.Is(err, payment.ErrNotFound) {
+		return fmt.Errorf("freeze what is left of %s: %w", id, err)
+	}
+	return nil
 }
 
 func (s *server) watchRevocations(ctx context.Context, after int64) {
