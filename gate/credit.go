@@ -147,6 +147,10 @@ func (x *exchange) spend(account string) {
 	}
 	key := x.r.Header.Get("Idempotency-Key")
 	if key == "" {
+		if err := x.enough(account); err != nil {
+			x.refuse(err)
+			return
+		}
 		x.draw(account, rand.Text(), "")
 		return
 	}
@@ -165,7 +169,31 @@ func (x *exchange) spend(account string) {
 	if x.repeat(key) {
 		return
 	}
+	if err := x.enough(account); err != nil {
+		x.refuse(err)
+		return
+	}
 	x.draw(account, name, key)
+}
+
+// enough refuses what can be seen not to be covered before anything is written for it:
+// a receipt that is spent costs nobody anything any more.
+func (x *exchange) enough(account string) error {
+	left, err := x.g.cfg.Credits.Left(x.r.Context(), account)
+	switch {
+	case errors.Is(err, payment.ErrNotFound):
+		return &payment.Error{Kind: payment.KindPaymentRequired, Detail: "The receipt spends no credit that is known here.", PaymentID: account, Err: err}
+	case err != nil:
+		return &payment.Error{Kind: payment.KindInternal, Detail: "What is left of the credit could not be looked up; nothing was drawn.", RetryAfter: time.Second, Err: err}
+	}
+	if less, err := left.Cmp(x.terms.draw.Amount); err != nil || less < 0 {
+		x.known = true
+		return &payment.Error{
+			Kind: payment.KindPaymentInsufficient, PaymentID: account,
+			Detail: "What is left of the credit, " + left.String() + ", does not pay for this request at " + x.terms.quote.Amount.String() + ". Buy another pack.",
+		}
+	}
+	return nil
 }
 
 // draw takes what the request costs from an account and serves it. The answer is kept

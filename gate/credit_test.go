@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,7 @@ func counter(t *testing.T) (*house, *gate.Router, *credittest.Memory) {
 	t.Helper()
 	store := &credittest.Memory{}
 	h := newHouse(t, func(gc *gate.Config, pc *payment.Config) {
+		gc.Limits.Failures = 30
 		m, err := credit.New(credit.Config{Store: store, Now: pc.Now})
 		if err != nil {
 			t.Fatal(err)
@@ -183,6 +185,36 @@ func TestCredit_Exact(t *testing.T) {
 	w = do(router, h.spending(receipt, "GET", "/quote/1"))
 	if w.Code != 402 || w.Header().Get("Www-Authenticate") == "" || !strings.Contains(w.Body.String(), "payment-insufficient") {
 		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	h.settled(1, 0)
+}
+
+// TestCredit_SpentWritesNothing asks on with a receipt that is spent: nothing is written
+// for it, and its holder may buy another pack at once.
+func TestCredit_SpentWritesNothing(t *testing.T) {
+	h, router, store := counter(t)
+	receipt, w := h.pack(router, "/quote/0")
+	account := w.Header().Get("Paywall-Payment-Id")
+	for i := range 499 {
+		if w := do(router, h.spending(receipt, "GET", "/quote/1", "Idempotency-Key", strconv.Itoa(i))); w.Code != 200 {
+			t.Fatalf("%d: %d %s", i, w.Code, w.Body)
+		}
+	}
+	if w := do(router, h.spending(receipt, "GET", "/quote/1", "Idempotency-Key", "498")); w.Code != 200 {
+		t.Errorf("the answer to the last one again: %d %s", w.Code, w.Body)
+	}
+	before, err := h.store.List(t.Context(), payment.Filter{}, "", 10_000)
+	h.must(err)
+	for range 200 {
+		w = do(router, h.spending(receipt, "GET", "/quote/1"))
+		if w.Code != 402 || !strings.Contains(w.Body.String(), "payment-insufficient") || !strings.Contains(w.Body.String(), "0.00000 USD") {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+	after, err := h.store.List(t.Context(), payment.Filter{}, "", 10_000)
+	h.must(err)
+	if len(after) != len(before) || h.left(store, account) != 0 || h.api.count() != 500 {
+		t.Errorf("%d payments after %d, %d left, %d requests", len(after), len(before), h.left(store, account), h.api.count())
 	}
 	h.settled(1, 0)
 }

@@ -73,7 +73,7 @@ func (x *exchange) refuse(err error) {
 		x.ev.Outcome = OutcomePending
 		h.Set("Retry-After", strconv.Itoa(max(1, int((pe.RetryAfter+time.Second-1)/time.Second))))
 	} else {
-		if err != nil && !x.g.limits.failure(x.g.cfg.Client(x.r)) {
+		if err != nil && !x.known && !x.g.limits.failure(x.g.cfg.Client(x.r)) {
 			x.limited()
 			return
 		}

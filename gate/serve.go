@@ -33,6 +33,8 @@ type exchange struct {
 	// sale is the pack that this request has bought, drawn says that it is drawn from one.
 	sale  *sale
 	drawn bool
+	// known says that a refusal is of an honest payer, and no guess.
+	known bool
 }
 
 // ServeHTTP implements [http.Handler].
