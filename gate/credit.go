@@ -64,11 +64,21 @@ func (g *Gate) packOf(c *route, q payment.Quote) (offered payment.Quote, draw *p
 	}
 	offered = q
 	offered.Amount, offered.Pack, offered.Hold = c.Credit.Pack, true, false
-	offered.Description = "Credit of " + c.Credit.Pack.String() + ", for requests at " + q.Amount.String()
-	if q.Description != "" && len(offered.Description)+2+len(q.Description) <= 200 {
-		offered.Description += ": " + q.Description
-	}
+	offered.Description = PackDescription(c.Credit.Pack, q.Amount, q.Description)
 	return offered, &o, nil
+}
+
+// PackDescription says to payers what a pack is: of requests at a price for what. A zero
+// price is one that depends on the request.
+func PackDescription(pack, price money.Amount, what string) string {
+	text := "Credit of " + pack.String()
+	if price.IsPositive() {
+		text += ", for requests at " + price.String()
+	}
+	if what != "" && len(text)+2+len(what) <= 200 {
+		text += ": " + what
+	}
+	return text
 }
 
 // pass is what the receipts of the route open.

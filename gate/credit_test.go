@@ -81,6 +81,11 @@ func TestCredit(t *testing.T) {
 	if w.Code != 402 || body.Price != "0.01 USD" || body.Credit.Pack != "5.00 USD" || body.Credit.Route != "quotes" {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
+	person := request(t, "GET", "/quote/7", "")
+	person.Header.Set("Accept", "text/html")
+	if w = do(router, person); !strings.Contains(w.Body.String(), "one payment of 5.00 USD buys") || !strings.Contains(w.Body.String(), "0.01 USD") {
+		t.Errorf("the page: %s", w.Body)
+	}
 	receipt, w := h.pack(router, "/quote/7")
 	account := w.Header().Get("Paywall-Payment-Id")
 	if got := w.Header().Get("Paywall-Credit"); got != `left="4.99000", currency=USD, took="0.01000"` || w.Header().Get("Payment-Receipt") == "" {

@@ -82,7 +82,12 @@ func (x *exchange) page(pe *payment.Error) {
 	if pe.Kind != payment.KindPaymentRequired && pe.Detail != "" {
 		note = `<p class="note">` + text(pe.Detail) + "</p>"
 	}
+	sold := markup("without an account")
+	if t.draw != nil {
+		sold = "drawn from credit, which one payment of " + text(t.offers[0].Quote.Amount.String()) + " buys"
+	}
 	body := fill(map[string]markup{
+		"sold":  sold,
 		"price": text(t.quote.Amount.String()), "heading": heading, "realm": text(x.g.cfg.Realm),
 		"method": text(x.c.Method), "target": text(x.c.Target()), "ways": ways, "note": note,
 		"where": where + ")", "clients": clients,

@@ -23,6 +23,7 @@ func TestCreditContract(t *testing.T) {
 		{line: "GET /v1/reports/3", header: bearer, status: 402},
 		{line: "GET /v1/quotes/3", status: 402, want: `"pack":"1.00 USD"`},
 		{line: "GET /payments/credit", header: bearer, status: 200, want: `"value":"0.99800"`},
+		{line: "GET /openapi.json", status: 200, want: "Credit of 1.00 USD, for requests at 0.001 USD"},
 		{line: "GET /payments/credit", status: 401},
 		{line: "POST /payments/credit", header: bearer, status: 405},
 		{line: "GET /payments/credit", header: "Authorization: Bearer a.b.c", status: 401},

@@ -320,6 +320,13 @@ func (s *parts) described(r config.Route) []openapi.Offer {
 		if err != nil {
 			continue
 		}
+		if r.Credit != nil {
+			price := money.Amount{}
+			if len(r.Prices) == 1 && r.Remote == nil && r.Tiers == nil {
+				price = r.Prices[0].Amount
+			}
+			said.Description = gate.PackDescription(r.Credit.Pack, price, r.Description)
+		}
 		if !fixed {
 			said.Currency, said.Amount, said.Price = strings.ToLower(said.Amount.Currency()), money.Amount{}, money.Amount{}
 		}
