@@ -160,9 +160,10 @@ func (s *Service) Due(x Session) (Due, bool) {
 		return Due{}, false
 	}
 	digest := x.digest()
+	_, pack := x.Priced.Credit()
 	return Due{
 		Session:   x,
-		Quote:     payment.Quote{Route: Route, Amount: amount, Description: description(x), Version: digest, Terms: s.cfg.Terms},
+		Quote:     payment.Quote{Route: Route, Amount: amount, Description: description(x), Version: digest, Terms: s.cfg.Terms, Pack: pack},
 		Scope:     payment.Scope{Tenant: s.cfg.Tenant, Route: Route, Method: http.MethodPost, Target: "/checkout-sessions/" + x.ID + "/complete", Digest: digest},
 		Challenge: "ucp:" + x.ID + ":" + strconv.Itoa(x.Attempt+1),
 	}, true

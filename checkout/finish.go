@@ -85,6 +85,15 @@ func (s *Service) made(x Session, paid payment.Payment) Order {
 // close records the payment of a stored order as delivered. What fails here is tried
 // again by recovery.
 func (s *Service) close(ctx context.Context, x Session, paid payment.Payment) Session {
+	if s.isCredit(paid) {
+		grant, _ := x.Priced.Credit()
+		if err := s.cfg.OpenCredit(ctx, paid, paid.SettledAt.Add(grant.Pass.For)); err != nil {
+			// It is tried again, and returned if its time ends before.
+			_, lost := s.cfg.Payments.Undelivered(ctx, paid, true, "credit_not_opened")
+			s.cfg.Logger.WarnContext(ctx, "credit of an order not opened yet", "checkout", x.ID, "payment", paid.ID, "err", errors.Join(err, lost))
+			return x
+		}
+	}
 	if err := s.cfg.Payments.Delivered(ctx, paid, ""); err != nil {
 		s.cfg.Logger.WarnContext(ctx, "delivery of an order not recorded yet", "checkout", x.ID, "payment", paid.ID, "err", err)
 		return x

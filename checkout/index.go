@@ -171,13 +171,16 @@ func (c *shopChecker) variant(path string, i, j int) {
 	if len(v.Grants) > 0 && !v.Digital {
 		c.fault(path+".opens", "is for digital goods")
 	}
+	if len(v.Grants) > 1 && slices.ContainsFunc(v.Grants, func(g Grant) bool { return g.Pass.Credit }) {
+		c.fault(path+".opens", "buys credit for one route, or opens several, and not both")
+	}
 }
 
 func (c *shopChecker) grant(path string, g Grant) {
 	if g.Route == "" || len(g.Route) > maxTitle {
 		c.fault(path+".route", "names no route")
 	}
-	if g.Pass.Uses < 0 || g.Pass.For < 0 || g.Pass.Uses == 0 && g.Pass.For == 0 || g.Pass.Uses > maxPasses {
+	if g.Pass.Uses < 0 || g.Pass.For < 0 || g.Pass.Uses == 0 && g.Pass.For == 0 || g.Pass.Uses > maxPasses || g.Pass.Credit && g.Pass.Uses > 0 {
 		c.fault(path, "opens nothing; it has uses (at most %d), a time, or both", maxPasses)
 	}
 }

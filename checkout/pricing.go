@@ -33,7 +33,7 @@ type till struct {
 // no sense, of [KindUnavailable] when nothing of it can be sold.
 func (p Pricing) Price(ctx context.Context) (Priced, error) {
 	t := till{Pricing: p, out: Priced{Shop: p.Shop.Version, Currency: p.Shop.Currency, Scale: p.Shop.Scale, Lines: []Line{}}}
-	for _, step := range []func() error{t.check, t.lines, t.discounts, func() error { return t.delivery(ctx) }, func() error { return t.tax(ctx) }, t.total} {
+	for _, step := range []func() error{t.check, t.lines, t.credit, t.discounts, func() error { return t.delivery(ctx) }, func() error { return t.tax(ctx) }, t.total} {
 		if err := step(); err != nil {
 			return Priced{}, err
 		}

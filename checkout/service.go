@@ -43,6 +43,9 @@ type Config struct {
 	Now    func() time.Time
 	NewID  func(prefix string) string
 	Logger *slog.Logger
+	// OpenCredit opens the account of an order that buys credit, once however often it is
+	// called; nil where none is sold.
+	OpenCredit func(ctx context.Context, pack payment.Payment, ends time.Time) error
 	// Point, if set, is called as each of [Points] is reached. Tests stop the process there.
 	Point func(name string)
 }

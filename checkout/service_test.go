@@ -27,6 +27,8 @@ type market struct {
 	rail  *paymenttest.Method
 	shop  *checkout.Shop
 	point func(string)
+	// opens opens credit; nil is a shop that sells none.
+	opens func(context.Context, payment.Payment, time.Time) error
 }
 
 func newMarket(t testing.TB) *market {
@@ -88,7 +90,7 @@ func (m *market) open(ctx context.Context, t fataler) process {
 		Build: func(o checkout.Order) (*checkout.Delivery, error) {
 			return &checkout.Delivery{ID: fmt.Sprintf("whk_%s_%d", o.ID, o.Revision), Order: o.ID, State: checkout.DeliveryPending, Body: []byte("{}")}, nil
 		},
-		Point: point,
+		Point: point, OpenCredit: m.opens,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -555,6 +557,59 @@ func TestCrashes(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestCreditIsOpenedFirst buys credit in a shop: by itself, without tax, owed until it is
+// used, and open before its payment counts as delivered, through a store that fails.
+func TestCreditIsOpenedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMarket(t)
+		m.reprice(t, func(s *checkout.Shop) {
+			s.Products[0].Variants[0].Digital = true
+			s.Products[0].Variants[0].Grants = []checkout.Grant{{Route: "quotes", Pass: payment.Pass{Credit: true, For: time.Hour}}}
+			s.Taxes = []checkout.TaxRule{{Rate: 100_000}}
+		})
+		failing, opened := true, map[string]time.Time{}
+		m.opens = func(ctx context.Context, pack payment.Payment, ends time.Time) error {
+			stored, err := m.books.Get(ctx, pack.ID)
+			if err != nil || stored.Delivery == payment.DeliveryDelivered || !stored.Pack {
+				t.Errorf("opened for %+v, %v", stored, err)
+			}
+			if failing {
+				return errors.New("no store")
+			}
+			opened[pack.ID] = ends
+			return nil
+		}
+		p := m.open(t.Context(), t)
+		mixed, err := p.Create(t.Context(), agent, checkout.Desired{Lines: lines("report", 1, "shirt-m", 1), Context: checkout.Context{Country: "US"}})
+		if err != nil || mixed.Status != checkout.Incomplete || mixed.Priced.Messages[0].Code != "credit_alone" {
+			t.Errorf("%+v, %v", mixed, err)
+		}
+		x, err := p.Create(t.Context(), agent, checkout.Desired{Lines: lines("report", 2)})
+		if err != nil || x.Status != checkout.Ready {
+			t.Fatalf("%+v, %v", x, err)
+		}
+		for _, total := range x.Priced.Totals {
+			if total.Type == checkout.TotalTax {
+				t.Errorf("credit is taxed: %+v", total)
+			}
+		}
+		x, err = p.Complete(t.Context(), agent, x.ID, "k1", m.by("tok"))
+		if err != nil || x.Status != checkout.Completed || !x.Closing || len(opened) != 0 {
+			t.Fatalf("%+v, %v, opened %v", x, err, opened)
+		}
+		failing = false
+		time.Sleep(time.Minute) // what is being served is not taken out of anybody's hands
+		if n, err := p.Recover(t.Context()); err != nil || n != 1 {
+			t.Errorf("recovered %d, %v", n, err)
+		}
+		paid, err := m.books.Get(t.Context(), x.Payment)
+		if err != nil || opened[paid.ID] != paid.SettledAt.Add(time.Hour) {
+			t.Errorf("opened %v for %+v, %v", opened, paid, err)
+		}
+		m.settled(t)
+	})
 }
 
 // TestRecoveryLeavesWorkAlone looks for what an earlier process has left at each point

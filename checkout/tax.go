@@ -9,6 +9,9 @@ import (
 
 // tax adds what is due on lines, after all discounts, and on delivery.
 func (t *till) tax(ctx context.Context) error {
+	if _, credit := t.out.Credit(); credit {
+		return nil
+	}
 	var delivery int64
 	for _, one := range t.out.Totals {
 		delivery += one.Amount // there is at most one yet

@@ -47,6 +47,9 @@ func (d Desk) IssueBought(b Bought) (token string, expires time.Time, err error)
 		Amount: b.Amount, Method: b.Method, Reference: b.Reference, Network: b.Network, Payer: b.Payer, ResourceURL: b.Resource,
 		Use: Use{Kind: Until, Until: expires}, Expires: expires,
 	}
+	if b.Pass.Credit {
+		c.Use = Use{Kind: Credit}
+	}
 	if b.Pass.Uses > 0 {
 		c.Use = Use{Kind: Times, N: b.Pass.Uses}
 	}

@@ -58,6 +58,7 @@ type server struct {
 	shop      *front
 	desk      receipts.Desk
 	revoked   receipts.RevocationList
+	credits   *credit.Method
 	telemetry *observers
 
 	// current is swapped as a whole by a reload; a request sees one of them.
@@ -114,12 +115,12 @@ func (s *server) open(ctx context.Context, now func() time.Time) error {
 	if err = s.deposits(ctx, now); err != nil {
 		return err
 	}
-	credits, err := credit.New(credit.Config{Store: s.store.Credit(), Now: now})
+	s.credits, err = credit.New(credit.Config{Store: s.store.Credit(), Now: now})
 	if err != nil {
 		return err //nolint:wrapcheck // it names the field
 	}
 	s.processor, err = payment.New(ctx, payment.Config{
-		Store: countedStore{s.store, s.telemetry.metrics}, Methods: append(slices.Clip(s.parts.rails.Methods), credits), Key: s.parts.seal, Sole: true, Now: now, Logger: s.env.logger,
+		Store: countedStore{s.store, s.telemetry.metrics}, Methods: append(slices.Clip(s.parts.rails.Methods), s.credits), Key: s.parts.seal, Sole: true, Now: now, Logger: s.env.logger,
 		Patience: cfg.Settlement.Patience, Attempt: cfg.Settlement.Attempt,
 		InFlight: cfg.Limits.InFlight, Queue: cfg.Limits.Queue, Dispatches: cfg.Limits.Dispatches,
 		Observe: s.telemetry.rail, Point: testhook.Point(),
@@ -137,7 +138,7 @@ func (s *server) open(ctx context.Context, now func() time.Time) error {
 	s.gate, err = gate.New(gate.Config{
 		Service: service,
 		Realm:   cfg.Realm, Origin: cfg.PublicURL, Processor: s.processor, Methods: s.parts.rails.Methods, Protocols: s.parts.protocols,
-		Receipts: s.desk, Credits: credits, Keys: s.store, Limits: limitsOf(cfg.Limits), Client: s.env.client, Hosts: cfg.Hosts,
+		Receipts: s.desk, Credits: s.credits, Keys: s.store, Limits: limitsOf(cfg.Limits), Client: s.env.client, Hosts: cfg.Hosts,
 		Canonical: canonicalOptions(cfg), Now: now, Logger: s.env.logger, Observe: s.telemetry.request, Point: testhook.Point(),
 	})
 	if err != nil {

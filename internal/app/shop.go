@@ -128,6 +128,9 @@ func catalogOptions(cfg *config.Config) catalog.Options {
 	for _, r := range cfg.Routes {
 		if !r.Free {
 			o.Routes = append(o.Routes, r.ID)
+			if r.Credit != nil {
+				o.CreditRoutes = append(o.CreditRoutes, r.ID)
+			}
 		}
 	}
 	return o
@@ -217,7 +220,7 @@ func (f *front) openService(point func(string)) error {
 	}
 	f.service, err = checkout.New(checkout.Config{
 		Store: f.store, Shop: f.live.Current, Payments: s.processor, Rates: rates, Tenant: s.cfg.Realm, TTL: f.cfg.Session, Hold: f.cfg.Hold,
-		Build: f.events.Build, Now: f.now, Logger: s.env.logger, Point: point,
+		Build: f.events.Build, OpenCredit: s.credits.Open, Now: f.now, Logger: s.env.logger, Point: point,
 	})
 	return err //nolint:wrapcheck // it names the field
 }
@@ -467,9 +470,18 @@ func (f *front) bought(ctx context.Context, o checkout.Order) []boughtPass {
 				continue
 			}
 			pass := g.Pass
-			if pass.Uses > 0 {
+			if pass.Credit && !paid.Pack {
+				continue // it was given away, and bought nothing
+			}
+			if pass.Credit && i+len(out) > 0 {
+				continue // all lines have bought one account
+			}
+			switch {
+			case pass.Credit:
+				amount = paid.Amount
+			case pass.Uses > 0:
 				pass.Uses = int(min(int64(pass.Uses)*l.Quantity, 1_000_000))
-			} else {
+			default:
 				pass.For *= time.Duration(min(l.Quantity, 1000))
 			}
 			out = append(out, boughtPass{line: l.ID, title: l.Title, opens: f.opens(g.Route), Bought: receipts.Bought{

@@ -185,6 +185,8 @@ func TestCSV(t *testing.T) {
 		"a short row":   {"id,title,price\nreport,Report\n", "catalog.csv:2: has 2 values"},
 		"a price":       {"id,title,price\nreport,Report,5\nmug,Mug,five\n", "catalog.csv:3: products[1].variants[0].price"},
 		"quotes":        {"id,title,price\nreport,\"Report,5\n", "this is not CSV"},
+		"credit":        {"id,title,price,digital,route,credit\nc,C,5,yes,reports,maybe\n", "credit: \"maybe\" is neither"},
+		"sells none":    {"id,title,price,digital,route,credit\nc,C,5,yes,reports,yes\n", "sells no credit"},
 		"neither":       {"id,title,price,digital\nreport,Report,5,maybe\n", "neither true nor false"},
 		"the same item": {"id,title,price\nreport,Report,5\nreport,Report,5\n", "catalog.csv:3: products[0].variants[1].id"},
 	} {
@@ -192,6 +194,47 @@ func TestCSV(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// Credit has a price of its own, and a time.
+func TestCredit(t *testing.T) {
+	o := options(t)
+	o.CreditRoutes = []string{"reports"}
+	for name, text := range map[string]string{
+		"catalog.yaml": "currency: USD\nproducts:\n  - {id: c, title: C, price: 5.00, digital: true, opens: {route: reports, credit: true}}\n",
+		"catalog.csv":  "id,title,price,digital,route,credit\nc,C,5.00,yes,reports,yes\n",
+	} {
+		s, err := catalog.Parse(name, []byte(text), o)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for _, one := range []*checkout.Shop{s, reread(t, s, o)} {
+			_, v, _ := one.Variant("c")
+			if len(v.Grants) != 1 || !v.Grants[0].Pass.Credit || v.Grants[0].Pass.For != 365*24*time.Hour || v.Price != 500 {
+				t.Errorf("%s: %+v", name, v)
+			}
+		}
+	}
+	for text, want := range map[string]string{
+		"{id: c, title: C, digital: true, opens: {route: reports, credit: true}}":                                           "price",
+		"{id: c, title: C, price: 5.00, digital: true, opens: {route: reports, credit: true, uses: 5}}":                     "exclude each other",
+		"{id: c, title: C, price: 5.00, digital: true, opens: [{route: reports, credit: true}, {route: reports, uses: 5}]}": "not both",
+		"{id: c, title: C, price: 5.00, opens: {route: reports, credit: true}}":                                             "digital",
+	} {
+		if _, err := catalog.Parse("catalog.yaml", []byte("currency: USD\nproducts:\n  - "+text+"\n"), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func reread(t *testing.T, s *checkout.Shop, o catalog.Options) *checkout.Shop {
+	t.Helper()
+	again, err := catalog.Parse("catalog.yaml", catalog.Write(s), o)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, catalog.Write(s))
+	}
+	return again
 }
 
 // What is written reads back as it was.

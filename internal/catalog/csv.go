@@ -30,7 +30,20 @@ var columns = map[string]func(*productFile, *variantFile, string){
 	"uses":          func(_ *productFile, v *variantFile, s string) { opens(v).Uses = s },
 	"for":           func(_ *productFile, v *variantFile, s string) { opens(v).For = s },
 	"digital":       nil, // read where a fault can be told
+	"credit":        nil,
 	"options":       nil,
+}
+
+// yes reads a truth.
+func (r *reader) yes(line int, name, value string) bool {
+	switch value {
+	case "true", "yes", "1":
+		return true
+	case "false", "no", "0":
+	default:
+		r.sheet.FaultAt(line, "%s: %.40q is neither true nor false", name, value)
+	}
+	return false
 }
 
 func opens(v *variantFile) *opensFile {
@@ -132,9 +145,10 @@ func (r *reader) row(head, row []string, line int, where map[string]int) {
 		}
 		switch name {
 		case "digital":
-			v.Digital = value == "true" || value == "yes" || value == "1"
-			if !v.Digital && value != "false" && value != "no" && value != "0" {
-				r.sheet.FaultAt(line, "digital: %.40q is neither true nor false", value)
+			v.Digital = r.yes(line, name, value)
+		case "credit":
+			if r.yes(line, name, value) {
+				opens(&v).Credit = true
 			}
 		case "options":
 			v.Options = map[string]string{}

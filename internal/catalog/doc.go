@@ -21,6 +21,11 @@
 //	    price: 20.00
 //	    digital: true
 //	    opens: [{route: reports, for: 168h}]
+//	  - id: calls
+//	    title: Credit for calls
+//	    price: 5.00
+//	    digital: true
+//	    opens: {route: quotes, credit: true}
 //	discounts: [{code: WELCOME, title: Ten percent off, percent: 10}]
 //	taxes: [{country: US, region: CA, percent: 7.25}]
 //	shipping: [{id: post, title: Post, price: 4.50, free_from: 50.00, days: 3-5}]
@@ -29,5 +34,5 @@
 // A CSV catalog has a row for each variant, and one of the columns id and title at
 // least: id, title, price, description, product, product_title, categories, stock,
 // limit, digital, sku, image, url, tax_class, options (size=M;colour=red), route,
-// uses, for.
+// uses, for, credit (true).
 package catalog

@@ -56,9 +56,10 @@ type variantFile struct {
 }
 
 type opensFile struct {
-	Route string `yaml:"route"`
-	Uses  string `yaml:"uses"`
-	For   string `yaml:"for"`
+	Credit bool   `yaml:"credit" default:"false"`
+	Route  string `yaml:"route"`
+	Uses   string `yaml:"uses"`
+	For    string `yaml:"for"`
 }
 
 type discountFile struct {

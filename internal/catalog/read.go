@@ -30,6 +30,8 @@ type Options struct {
 	// Base has what a CSV file or the processor cannot say: currency, discounts, taxes,
 	// shipping, pickup and links. Its products are not used.
 	Base *checkout.Shop
+	// CreditRoutes are the ids of those that sell credit.
+	CreditRoutes []string
 	// RoutePrice is the price of a priced route, which a variant that opens it costs
 	// when it names no price of its own; false when there is no such route, or its price
 	// is not one amount. Nil knows no routes.
@@ -230,7 +232,7 @@ func (r *reader) variant(at string, in variantFile) checkout.Variant {
 	switch {
 	case in.Price != "":
 		out.Price = r.money(at+".price", in.Price)
-	case len(in.Opens) == 1 && r.o.RoutePrice != nil:
+	case len(in.Opens) == 1 && !in.Opens[0].Credit && r.o.RoutePrice != nil:
 		out.Price = r.routePrice(at+".opens", in.Opens[0].Route)
 	default:
 		r.sheet.Fault(at+".price", "is missing; write it as 5.00, or name a route under opens whose price it has")
@@ -264,11 +266,26 @@ func (r *reader) grant(at string, in opensFile) checkout.Grant {
 		}
 		out.Pass.For = d
 	}
-	if out.Pass == (payment.Pass{}) {
+	switch {
+	case in.Credit:
+		out.Pass.Credit = true
+		if r.o.RoutePrice != nil && !slices.Contains(r.o.CreditRoutes, in.Route) {
+			r.sheet.Fault(at+".route", "%.80q sells no credit; set its routes[].credit", in.Route)
+		}
+		if in.For == "" {
+			out.Pass.For = creditFor
+		}
+		if in.Uses != "" {
+			r.sheet.Fault(at+".uses", "and credit exclude each other")
+		}
+	case out.Pass == (payment.Pass{}):
 		out.Pass.Uses = 1
 	}
 	return out
 }
+
+// creditFor is how long credit can be used where nothing else is said.
+const creditFor = 365 * 24 * time.Hour
 
 // money reads an amount in the shop's currency, with its code behind or without.
 func (r *reader) money(at, text string) int64 {

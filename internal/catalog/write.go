@@ -64,6 +64,9 @@ func writeVariant(b *bytes.Buffer, s *checkout.Shop, v checkout.Variant) {
 		b.WriteString("        opens:\n")
 		for _, g := range v.Grants {
 			fmt.Fprintf(b, "          - route: %s\n", quoted(g.Route))
+			if g.Pass.Credit {
+				b.WriteString("            credit: true\n")
+			}
 			if g.Pass.Uses > 0 {
 				fmt.Fprintf(b, "            uses: %d\n", g.Pass.Uses)
 			}

@@ -269,3 +269,47 @@ func TestCreditByCoins(t *testing.T) {
 	w.until("all is entered", func(r row) bool { return r.position() == delivered })
 	w.books()
 }
+
+// TestCreditOrder buys credit as an item of a shop, and spends it on the route.
+func TestCreditOrder(t *testing.T) {
+	t.Parallel()
+	w := newShop(t, release)
+	w.edit("routes:\n", quotesRoute)
+	w.write("catalog.yaml", strings.Replace(shopCatalog, "products:\n", "products:\n  - {id: calls, title: Five hundred quotes, price: 4.00, digital: true, opens: {route: quotes, credit: true, for: 24h}}\n", 1)+
+		"taxes: [{country: US, percent: 10}]\n")
+	w.paywall("check").want(t, 0, "the configuration is good")
+	w.serve()
+	p := newPlatform(t, w)
+	mixed := p.call(http.MethodPost, "/checkout-sessions", newKey(), `{"line_items":[{"item":{"id":"calls"},"quantity":1},{"item":{"id":"report"},"quantity":1}],"context":{"address_country":"US"}}`)
+	if mixed.str("status") != "incomplete" || !strings.Contains(mixed.text, "credit_alone") {
+		t.Errorf("credit beside something else: %d %s", mixed.status, mixed.text)
+	}
+	x := p.call(http.MethodPost, "/checkout-sessions", newKey(), `{"line_items":[{"item":{"id":"calls"},"quantity":2}],"context":{"address_country":"US"}}`)
+	if x.str("status") != "ready_for_complete" || x.total() != 800 {
+		t.Fatalf("%d %s", x.status, x.text)
+	}
+	a := p.call(http.MethodPost, complete(x.str("id")), newKey(), paying(p.token(800, "pm_card_visa")))
+	if a.str("status") != "completed" {
+		t.Fatalf("%d %s", a.status, a.text)
+	}
+	receipt := receiptOf(t, a.str("order", "permalink_url"))
+	for range 4 {
+		if got := w.quote(t.Context(), receipt, "1"); got != http.StatusOK {
+			t.Errorf("%d", got)
+		}
+	}
+	if got := w.with(t, receipt); got != http.StatusPaymentRequired {
+		t.Errorf("another route: %d", got)
+	}
+	all := w.credits()
+	if len(all) != 1 || all[0].Bought != "8.00000 USD" || all[0].Left != "7.96000 USD" {
+		t.Errorf("%+v", all)
+	}
+	w.until("all is entered", func(r row) bool { return r.position() == delivered })
+	r := w.books()
+	if owed := r.Balances["liability:credits USD/2"]; owed != -800 {
+		t.Errorf("%d are owed", owed)
+	}
+	// Its payment goes back at the processor: what is left is frozen.
+	w.paywall("refund", all[0].Account).want(t, 1, "0.04000 USD")
+}
